@@ -1,0 +1,23 @@
+"""rlx: deep reinforcement learning in PyTorch, short enough to read in one sitting."""
+
+from rlx import algos, envs, functional, networks
+from rlx.agent import Agent
+from rlx.policy import ActionDistribution, Parametric, SquashedNormal
+from rlx.rollout import Rollout, Step
+from rlx.train import train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ActionDistribution",
+    "Agent",
+    "Parametric",
+    "Rollout",
+    "SquashedNormal",
+    "Step",
+    "algos",
+    "envs",
+    "functional",
+    "networks",
+    "train",
+]

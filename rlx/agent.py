@@ -1,0 +1,188 @@
+"""Agent: an environment that a policy is run in. `agent(policy).episode()` gives a Rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import gymnasium as gym
+import torch
+from gymnasium.vector import VectorEnv
+from torch import Tensor
+
+from rlx import envs as rlx_envs
+from rlx.batch import EnvBatch
+from rlx.evaluation import evaluate, is_recurrent
+from rlx.policy import Parametric
+from rlx.rollout import Rollout
+from rlx.sampling import Carry, Finished, collect, reset
+
+
+class Agent:
+    """An environment, and optionally the optimizer that improves whatever policy is run in it.
+
+    `env` is a gymnasium environment, a vector environment, or an id. `seed` seeds the environments at
+    their first reset; action noise comes from torch's global generator (`torch.manual_seed`).
+    Constructing an agent neither resets nor steps. The network is not part of the agent:
+    `agent(policy)` runs `policy`, `agent(other)` another one, in the same environment.
+
+    After each call `agent.finished` holds `returns` (sums of rewards) and `lengths` (steps) of the
+    episodes that ended during it, also of those that `segment` cut into several fragments.
+    """
+
+    def __init__(
+        self,
+        env: str | gym.Env | VectorEnv,
+        optimizer: torch.optim.Optimizer | None = None,
+        seed: int | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.env = rlx_envs.make(env) if isinstance(env, str) else env
+        self.envs = EnvBatch(self.env, device)
+        self.optimizer = optimizer
+        self.finished = Finished()
+        self._seed = seed
+        self._carry: Carry | None = None
+
+    @property
+    def observation_space(self) -> gym.Space:
+        """What one environment's observations are, as policies see them (Discrete is one-hot)."""
+        return self.envs.observation_space
+
+    @property
+    def action_space(self) -> gym.Space:
+        """What one environment's actions are."""
+        return self.envs.action_space
+
+    @property
+    def num_envs(self) -> int:
+        return self.envs.num_envs
+
+    def seed(self, seed: int) -> None:
+        """Forget where sampling stands: the next call resets every environment with this seed."""
+        self._seed, self._carry = seed, None
+
+    def __call__(self, policy: Parametric) -> Runner:
+        return Runner(self, policy)
+
+    def zero_grad(self) -> None:
+        self._the_optimizer().zero_grad()
+
+    def step(self, max_norm: float | None = None) -> Tensor | None:
+        """One optimizer step, after clipping the gradient's norm to `max_norm` if given.
+
+        Returns the norm before clipping (None without `max_norm`)."""
+        optimizer, norm = self._the_optimizer(), None
+        if max_norm:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+        optimizer.step()
+        return norm
+
+    def _the_optimizer(self) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            raise RuntimeError("this agent has no optimizer: rlx.Agent(env, optimizer=…)")
+        return self.optimizer
+
+    def _collect(self, carry: Carry | None, policy: Parametric, n_steps: int | None, **options):
+        # Until the call has succeeded there is nothing to continue from: an error in between (or a
+        # keyboard interrupt) leaves an agent that starts from a reset.
+        self._carry, seed, self._seed = None, self._seed, None
+        carry = carry or reset(self.envs, policy, seed)
+        rollout, carry, self.finished = collect(self.envs, policy, carry, n_steps, **options)
+        return rollout, carry
+
+
+class Runner:
+    """`agent(policy)`: a light view that runs one policy in the agent's environment."""
+
+    def __init__(self, agent: Agent, policy: Parametric) -> None:
+        if not isinstance(policy, Parametric):
+            raise TypeError(
+                f"agent(policy) takes an rlx.Parametric, not {type(policy).__name__}: "
+                "derive your network from it"
+            )
+        self.agent, self.policy = agent, policy
+
+    def episode(
+        self,
+        horizon: int | None = None,
+        dry: bool = False,
+        *,
+        greedy: bool = False,
+        render: bool = False,
+    ) -> Rollout:
+        """One episode of each environment, from a reset to its end or to `horizon` steps.
+
+        `dry` keeps states, actions and rewards only. `greedy` takes each distribution's mode.
+        `render` (one environment) calls `env.render()` at every row and keeps its pictures in
+        `rollout.frames`. Discards what `segment` would have continued."""
+        return self._once(self.agent.num_envs, horizon, dry, greedy, render)
+
+    def episodes(
+        self, n: int, horizon: int | None = None, dry: bool = False, *, greedy: bool = False
+    ) -> Rollout:
+        """Exactly `n` episodes, a fixed quota for each environment.
+
+        The first `n` to finish would be a biased sample: short episodes finish first."""
+        if n < 1:
+            raise ValueError(f"episodes({n}): at least one episode is needed")
+        size = self.agent.num_envs
+        quotas = [min(size, n - done) for done in range(0, n, size)]
+        finished, rollouts = Finished(), []
+        for quota in quotas:
+            rollouts.append(self._once(quota, horizon, dry, greedy, render=False))
+            finished.returns += self.agent.finished.returns
+            finished.lengths += self.agent.finished.lengths
+        self.agent.finished = finished
+        return Rollout.cat(rollouts)
+
+    def segment(self, n_steps: int, dry: bool = False) -> Rollout:
+        """The next `n_steps` calls of `env.step`, continuing where the last segment stopped.
+
+        Cut into fragments at ends of episodes; each carries its entering recurrent state, detached: a
+        later backward never reaches into an earlier segment. Another recurrent policy than the last
+        one begins at a reset."""
+        if n_steps < 1:
+            raise ValueError(f"segment({n_steps}): at least one step is needed")
+        carry = self.agent._carry
+        if carry and carry.policy is not self.policy and is_recurrent(self.policy, carry.observations):
+            carry = None
+        rollout, self.agent._carry = self.agent._collect(
+            carry, self.policy, n_steps, once=False, dry=dry
+        )
+        return rollout
+
+    def _once(self, active: int, horizon: int | None, dry: bool, greedy: bool, render: bool) -> Rollout:
+        if horizon is not None and horizon < 1:
+            raise ValueError(f"horizon={horizon}: at least one step is needed")
+        if render and not self.agent.envs.single:
+            raise ValueError("render=True takes a single environment, not a vector environment")
+        frames = [] if render else None
+        rollout, _ = self.agent._collect(
+            None, self.policy, horizon,
+            once=True, dry=dry, greedy=greedy, active=active, frames=frames,
+        )  # fmt: skip
+        rollout.frames = frames or []
+        return rollout
+
+    def evaluate(
+        self, rollout: Rollout, sample: bool = False, actions: Iterable[Tensor] | None = None
+    ) -> Rollout:
+        """Run this policy over the stored states and actions: a new Rollout, rows in the same order.
+
+        It shares states, actions, rewards, flags, recurrent states, `returns` and `advantages`; its
+        log-probabilities, entropy and `others` are this policy's, with gradient. Feed-forward policies
+        take one pass over all rows; recurrent ones run all episodes side by side, with gradient
+        through time. An episode that begins at a reset enters with zeros, a fragment with its stored
+        recurrent state (another policy's, perhaps: it is used as it is).
+
+        `sample=True` draws new actions (`rsample`) at every row, end rows included, with their true
+        log-probabilities there. `actions` evaluates the given ones instead of the stored."""
+        if not len(rollout):
+            raise ValueError("cannot evaluate an empty rollout")
+        if sample and actions is not None:
+            raise ValueError("evaluate: give actions or sample=True, not both")
+        device = self.agent.envs.device
+        rollout = rollout if rollout.states.device == device else rollout.to(device)
+        stored = rollout.actions if actions is None else tuple(actions)
+        return evaluate(self.policy, rollout, stored, sample)

@@ -1,0 +1,138 @@
+"""Evaluate: run a policy again over the states and actions of a rollout."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from rlx.policy import (
+    ActionDistribution,
+    Output,
+    Parametric,
+    RecurState,
+    checked,
+    memory_of,
+    no_validation,
+    run,
+)
+from rlx.rollout import Rollout, _map, _zip_map
+from rlx.sampling import _forget
+
+
+def evaluate(
+    policy: Parametric, rollout: Rollout, stored: tuple[Tensor, ...], sample: bool
+) -> Rollout:
+    """What `agent(policy).evaluate(rollout)` does, with `stored` as the actions."""
+    with no_validation():
+        return _evaluate(policy, rollout, stored, sample)
+
+
+def _evaluate(
+    policy: Parametric, rollout: Rollout, stored: tuple[Tensor, ...], sample: bool
+) -> Rollout:
+    end = rollout.end
+    recurrent = is_recurrent(policy, rollout.states, *stored)
+    if not recurrent or rollout.vectorized:
+        recur = _stored_states(policy, rollout, slice(None)) if recurrent else None
+        output = run(policy, recur, rollout.states, *stored)
+        return _evaluated(rollout, _score(output, stored, end, sample), output.dist)
+    packing = _Packing(rollout)
+    fresh = rollout.start[packing.first].numpy(force=True)
+    recur = None if fresh.all() else _stored_states(policy, rollout, packing.first)
+    recur = _forget(recur, fresh)
+    packed, end = packing.pack(rollout.states), end[packing.rows]
+    actions = _map(lambda action: action[packing.rows], stored)
+    if type(policy).unroll is not Parametric.unroll and not policy.takes_actions:
+        output = checked(policy, policy.unroll(recur, packed), len(rollout))
+        scored = _score(output, actions, end, sample)
+    else:
+        pieces, at = [], 0
+        for size in packed.batch_sizes.tolist():  # longest first: the batch shrinks as they end
+            rows = slice(at, at + size)
+            recur = _map(lambda h, size=size: h[:size], recur)
+            now = _map(lambda action, rows=rows: action[rows], actions)
+            output = run(policy, recur, packed.data[rows], *now)
+            pieces.append(_score(output, now, end[rows], sample))
+            recur, at = output.recur_state, at + size
+        scored = _zip_map(torch.cat, pieces)
+    return _evaluated(rollout, _map(lambda column: column[packing.place], scored), None)
+
+
+
+class _Packing:
+    """The rows of a rollout in time order, longest episode first: the layout of a PackedSequence."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        lengths, device = torch.tensor(rollout.lengths), rollout.states.device
+        first = lengths.cumsum(0) - lengths
+        lengths, order = lengths.sort(descending=True, stable=True)
+        time = torch.arange(int(lengths[0]))[:, None]
+        runs = time < lengths
+        self.first = first[order].to(device)  # the row at which each episode begins
+        self.rows = (first[order] + time)[runs].to(device)  # the row at each place
+        self.place = torch.empty_like(self.rows)  # the place of each row
+        self.place[self.rows] = torch.arange(len(self.rows), device=device)
+        self.batch_sizes = runs.sum(1)
+
+    def pack(self, column: Tensor) -> PackedSequence:
+        return PackedSequence(column[self.rows], self.batch_sizes)
+
+
+def is_recurrent(policy: Parametric, states: Tensor, *actions: Tensor) -> bool:
+    """Does `policy` return a recurrent state? Found out by one row, the first time that it matters."""
+    if policy._memory is None:
+        with torch.no_grad():
+            run(policy, None, states[:1], *(action[:1] for action in actions))
+    return bool(policy._memory)
+
+
+def _stored_states(policy: Parametric, rollout: Rollout, rows: Tensor | slice) -> RecurState:
+    """The recurrent states entering `rows`, if they are of the kind that `policy` has."""
+    if rollout.recur_states is None:
+        raise ValueError(
+            "a recurrent policy cannot evaluate rows from the middle of an episode that a feed-forward "
+            "policy sampled (vectorized, sliced, or a segment): no recurrent states are stored. "
+            "Evaluate whole episodes that begin at a reset, or sample with a recurrent policy"
+        )
+    stored = _map(lambda h: h[rows], rollout.recur_states)
+    if memory_of(stored) != policy._memory:
+        raise ValueError(
+            f"the stored recurrent states have shapes {memory_of(stored)}, {type(policy).__name__} "
+            f"has {policy._memory}: only whole episodes that begin at a reset can be evaluated with it"
+        )
+    return stored
+
+
+def _score(output: Output, actions: tuple[Tensor, ...], end: Tensor, sample: bool) -> tuple:
+    """(actions, log-probabilities, entropy, others) of some rows."""
+    dist = output.dist
+    if dist is None:
+        return actions, None, None, output.others
+    try:
+        entropy = dist.entropy()
+    except NotImplementedError:
+        entropy = None  # no closed form: an error only for those who read it
+    if sample:
+        actions = dist.rsample()
+        return actions, dist.log_prob(*actions), entropy, output.others
+    if not end.any():
+        return actions, dist.log_prob(*actions), entropy, output.others
+    # The action at an end row may lie outside this policy's support, and the gradient of an infinite
+    # log-probability is NaN even behind a mask: replace the action first, then mask.
+    scored = tuple(
+        torch.where(end.view(-1, *(1,) * (action.ndim - 1)), mode.detach().to(action.dtype), action)
+        if mode.shape == action.shape
+        else action  # log_prob says what is wrong
+        for action, mode in zip(actions, dist.mode, strict=True)
+    ) if len(actions) == len(dist.components) else actions
+    logprobs = dist.log_prob(*scored).masked_fill(end, 0.0)
+    entropy = None if entropy is None else entropy.masked_fill(end, 0.0)
+    return actions, logprobs, entropy, output.others
+
+
+def _evaluated(rollout: Rollout, scored: tuple, dist: ActionDistribution | None) -> Rollout:
+    actions, logprobs, entropy, others = scored
+    return rollout._with(
+        actions=actions, logprobs=logprobs, entropy=entropy, others=others, dist=dist, dry=False
+    )

@@ -1,0 +1,457 @@
+"""Rollout: a table of steps. One row is one time step; episodes stand back to back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlx import functional
+
+Column = Tensor | tuple[Tensor | None, ...] | None
+
+
+class Step(NamedTuple):
+    """One row of a Rollout. Iterating over a rollout yields these; `rollout << step` appends one."""
+
+    state: Tensor
+    action: Any = None
+    reward: float | Tensor = 0.0
+    end: bool = False
+    terminated: bool = False
+    recur_state: Tensor | tuple[Tensor, ...] | None = None
+    logprob: Tensor | None = None
+    entropy: Tensor | None = None
+    others: tuple[Tensor | None, ...] | None = None
+
+
+def _required(name: str) -> property:
+    """A column that every rollout has, unless it is empty."""
+    return property(lambda rollout: rollout._column(name, "it is empty"))
+
+
+class Rollout:
+    """A table of N steps: every column is a tensor whose first dimension is rows.
+
+    | column           | shape                   | meaning                                              |
+    |------------------|-------------------------|------------------------------------------------------|
+    | `states`         | (N, *obs)               | observation at the row                               |
+    | `recur_states`   | (N, *hidden), or tuple  | recurrent state *entering* the row; None if there is none |
+    | `actions`        | tuple of K × (N, *event)| one entry for each action component, as sampled      |
+    | `rewards`        | (N,)                    | reward of the step taken at the row                  |
+    | `logprobs`, `entropy` | (N,)               | summed over components; 0 at end rows                |
+    | `others`         | tuple of (N, …)         | the extras that the policy returned                  |
+    | `returns`, `advantages` | (N,)             | what a returns method, or you, last put there        |
+    | `end`            | (N,) bool               | the observation after the last step; its action was never executed |
+    | `terminated`     | (N,) bool               | an end row after which nothing comes: its value is 0 |
+    | `start`          | (N,) bool               | the first row after a reset                          |
+
+    Every episode that was sampled closes with its end row, so bootstrapping is one rule everywhere: the
+    next row's value, unless that row is `terminated`. `lengths` counts the rows of each episode.
+    """
+
+    COLUMNS = (
+        "states", "recur_states", "actions", "rewards", "end", "terminated", "start",
+        "logprobs", "entropy", "others", "returns", "advantages",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        lengths: Sequence[int] = (),
+        *,
+        dist=None,
+        dry: bool = True,
+        vectorized: bool = False,
+        **columns: Column,
+    ) -> None:
+        self._columns = {name: columns.pop(name, None) for name in self.COLUMNS}
+        if columns:
+            raise TypeError(f"a Rollout has no column {sorted(columns)}; it has {self.COLUMNS}")
+        self._lengths = list(lengths)
+        self._dist, self.dry, self.vectorized = dist, dry, vectorized
+        self._appended: list[Step] = []  # steps that `<<` added since the columns were last read
+        self.frames: list[np.ndarray] = []  # pictures, one a row, of `episode(render=True)`
+
+    # ------------------------------------------------------------------ columns
+
+    def _column(self, name: str, cure: str = "") -> Any:
+        if self._appended:
+            self._stack_appended()
+        column = self._columns[name]
+        if column is None and cure:
+            raise RuntimeError(f"this rollout has no {name}: {cure}")
+        return column
+
+    states = _required("states")
+    actions = _required("actions")
+    rewards = _required("rewards")
+    end = _required("end")
+    terminated = _required("terminated")
+    start = _required("start")
+
+    @property
+    def recur_states(self) -> Tensor | tuple[Tensor, ...] | None:
+        return self._column("recur_states")
+
+    @property
+    def logprobs(self) -> Tensor:
+        return self._column("logprobs", self._why_missing("logprobs"))
+
+    @property
+    def entropy(self) -> Tensor:
+        return self._column("entropy", self._why_missing("entropy"))
+
+    @property
+    def others(self) -> tuple[Tensor | None, ...]:
+        return self._column("others", self._why_missing("others"))
+
+    def _why_missing(self, name: str) -> str:
+        if self.dry:
+            return (
+                "it is dry and holds only states, actions and rewards; "
+                "agent(policy).evaluate(rollout) gives one that is not"
+            )
+        if name == "entropy" and self._columns["logprobs"] is not None:
+            return "this action distribution has no closed-form entropy; -rollout.logprobs estimates it"
+        return "the network that was run returned no action distribution"
+
+    @property
+    def dist(self):
+        """The ActionDistribution over all rows, after a one-pass `evaluate`."""
+        if self._dist is None:
+            raise RuntimeError(
+                "this rollout has no dist: only evaluate keeps it, when it runs all rows in one pass "
+                "(a feed-forward policy or a vectorized rollout), and slicing "
+                "or shuffling drops it"
+            )
+        return self._dist
+
+    @property
+    def returns(self) -> Tensor:
+        return self._column("returns", "mc_returns, n_step_returns, gae or vtrace fills them")
+
+    @returns.setter
+    def returns(self, values: Tensor) -> None:
+        self._set("returns", values)
+
+    @property
+    def advantages(self) -> Tensor:
+        return self._column("advantages", "gae or vtrace fills them, or assign your own")
+
+    @advantages.setter
+    def advantages(self, values: Tensor) -> None:
+        self._set("advantages", values)
+
+    def _set(self, name: str, values: Tensor) -> None:
+        if not isinstance(values, Tensor) or values.shape != (len(self),):
+            got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise ValueError(f"{name} must be a tensor of shape ({len(self)},), one a row; got {got}")
+        self._columns[name] = values
+
+    @property
+    def lengths(self) -> list[int]:
+        """Rows of each episode, end row included."""
+        if self._appended:
+            self._stack_appended()
+        return self._lengths
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return sum(self._lengths) + len(self._appended)
+
+    def __repr__(self) -> str:
+        kind = "dry " if self.dry else ""
+        unit = "vectorized rows" if self.vectorized else f"rows in {len(self.lengths)} episodes"
+        return f"<{kind}Rollout: {len(self)} {unit}>"
+
+    # ------------------------------------------------------------------ growing
+
+    def __lshift__(self, step: Step) -> Rollout:
+        """Append one step. The row after an end row begins a new episode."""
+        if self.vectorized:
+            raise ValueError("a vectorized rollout has forgotten time: append before vectorize()")
+        self._appended.append(step)
+        return self
+
+    def _stack_appended(self) -> None:
+        steps, self._appended = self._appended, []
+        continues = bool(self._lengths) and not bool(self._columns["end"][-1])
+        end = torch.tensor([bool(step.end) for step in steps])
+        start = torch.cat([torch.tensor([not continues]), end[:-1]])
+        # An end row needs no action and no log-probability: it gets zeros of the others' shape.
+        blank = next((step for step in steps if step.action is not None), steps[0])
+        steps = [
+            step._replace(action=blank.action, logprob=_zeros(blank.logprob), entropy=_zeros(blank.entropy))
+            if step.end and step.action is None
+            else step
+            for step in steps
+        ]
+        new = Rollout(
+            np.diff(np.flatnonzero(np.append(np.append(True, end[:-1]), True))).tolist(),
+            dry=steps[0].logprob is None,
+            # clone: an environment may hand out the same buffer again at the next step
+            states=_stack([torch.as_tensor(step.state).clone() for step in steps]),
+            recur_states=_stack([step.recur_state for step in steps]),
+            actions=_stack([_as_tuple(step.action) for step in steps]),
+            rewards=torch.tensor([float(step.reward) for step in steps]),
+            end=end,
+            terminated=torch.tensor([bool(step.terminated) for step in steps]) & end,
+            start=start,
+            logprobs=_stack([step.logprob for step in steps]),
+            entropy=_stack([step.entropy for step in steps]),
+            others=_stack([step.others for step in steps]),
+        )
+        if self._lengths:
+            n = len(self._lengths)
+            new = Rollout.cat([self._with(), new])
+            if continues:
+                new._lengths[n - 1 : n + 1] = [sum(new._lengths[n - 1 : n + 1])]
+        self._columns, self._lengths, self.dry = new._columns, new._lengths, new.dry
+
+    def __add__(self, other: Rollout) -> Rollout:
+        """The episodes of both, one after the other."""
+        return Rollout.cat([self, other]) if isinstance(other, Rollout) else NotImplemented
+
+    @classmethod
+    def cat(cls, rollouts: Iterable[Rollout]) -> Rollout:
+        """The episodes of several rollouts, one after the other.
+
+        `returns` and `advantages` travel if every one has them. Raises ValueError for rollouts that do
+        not fit together: dry with non-dry, vectorized with not, other shapes, other components."""
+        parts = [rollout for rollout in rollouts if len(rollout)]
+        if len(parts) < 2:
+            return parts[0]._with() if parts else cls()
+        first = parts[0]
+        for other in parts[1:]:
+            if other.dry != first.dry:
+                raise ValueError(
+                    "cannot put a dry rollout and one with log-probabilities together: run "
+                    "agent(policy).evaluate(rollout) on the dry one, or sample both with the same dry="
+                )
+            if other.vectorized != first.vectorized:
+                raise ValueError("only one of the rollouts is vectorized: add first, then vectorize()")
+        columns = {}
+        for name in cls.COLUMNS:
+            column = [part._column(name) for part in parts]
+            if name in ("returns", "advantages", "entropy") and any(c is None for c in column):
+                columns[name] = None
+                continue
+            try:
+                columns[name] = _zip_map(torch.cat, column)
+            except (ValueError, RuntimeError, TypeError) as error:
+                raise ValueError(f"the rollouts do not fit together in {name}: {error}") from error
+        lengths = [length for part in parts for length in part.lengths]
+        return cls(lengths, dry=first.dry, vectorized=first.vectorized, **columns)
+
+    # ------------------------------------------------------------------ cutting
+
+    def __getitem__(self, index: int | slice | Tensor) -> Rollout:
+        """Python's index or slice of each episode's rows; of the rows themselves once vectorized.
+
+        `[:-1]` drops each episode's last row, `[-1]` gathers them; an episode left empty vanishes."""
+        if self.vectorized:
+            rows = np.arange(len(self))[[index] if isinstance(index, int) else index]
+            return self._select(rows, [1] * len(rows))
+        if isinstance(index, int):
+            short = [length for length in self.lengths if not -length <= index < length]
+            if short:
+                raise IndexError(f"row {index} of each episode: one has only {short[0]} rows")
+            index = slice(index, index + 1 or None)
+        if not isinstance(index, slice):
+            raise TypeError("index a rollout with an int or a slice (of each episode), or vectorize()")
+        cut = {n: np.arange(n)[index] for n in set(self.lengths)}
+        pieces = [cut[n] + offset for n, offset in zip(self.lengths, self._offsets(), strict=True)]
+        lengths = [len(piece) for piece in pieces if len(piece)]
+        return self._select(np.concatenate(pieces) if lengths else np.arange(0), lengths)
+
+    def _offsets(self) -> np.ndarray:
+        lengths = np.array(self.lengths, dtype=np.int64)
+        return np.cumsum(lengths) - lengths
+
+    def _select(self, rows: np.ndarray, lengths: list[int]) -> Rollout:
+        index = torch.as_tensor(rows, dtype=torch.int64, device=self.rewards.device)
+        return self._with(lengths=lengths, dist=None, **self._map(lambda column: column[index]))
+
+    def _map(self, f: Callable[[Tensor], Tensor]) -> dict[str, Column]:
+        return {name: _map(f, self._column(name)) for name in self.COLUMNS}
+
+    def _with(self, **changes: Any) -> Rollout:
+        """This rollout with some columns (or `lengths`, `dist`, `dry`, `vectorized`) replaced."""
+        own = dict(lengths=self.lengths, dist=self._dist, dry=self.dry, vectorized=self.vectorized)
+        return Rollout(**{**own, **self._columns, **changes})
+
+    @property
+    def episodes(self) -> list[Rollout]:
+        """Each episode (or fragment) as a rollout of its own."""
+        return [
+            self._select(np.arange(offset, offset + length), [length])
+            for offset, length in zip(self._offsets(), self.lengths, strict=True)
+        ]
+
+    def __iter__(self) -> Iterator[Step]:
+        def row(name: str, i: int) -> Any:
+            return _map(lambda column: column[i], self._column(name))
+
+        names = ("states", "actions", "rewards", "end", "terminated", "recur_states")
+        names += ("logprobs", "entropy", "others")
+        for i in range(len(self)):
+            yield Step(*(row(name, i) for name in names))
+
+    def chunks(self, length: int) -> Rollout:
+        """Cut episodes into fragments of at most `length` rows, each with its stored entry state.
+
+        For truncated backpropagation through time. Compute returns before, and drop the end rows:
+        `rollout[:-1].chunks(32)`."""
+        if length < 1:
+            raise ValueError(f"chunks of {length} rows: give a length of at least 1")
+        lengths = [
+            min(length, n - done) for n in self.lengths for done in range(0, n, length) if n > done
+        ]
+        return self._with(lengths=lengths)
+
+    def vectorize(self) -> Rollout:
+        """Forget time: every row becomes its own one-step episode, so `evaluate` is one forward pass.
+
+        Recurrent states travel along. Returns cannot be computed after it: compute them before."""
+        return self._with(lengths=[1] * len(self), vectorized=True)
+
+    def shuffle(self, generator: torch.Generator | None = None) -> Rollout:
+        """Permute episodes (rows, once vectorized) in place; returns self.
+
+        Columns are rebound to permuted copies: slices handed out before do not change."""
+        order = torch.randperm(len(self.lengths), generator=generator).numpy()
+        lengths = np.array(self.lengths, dtype=np.int64)
+        rows = order if self.vectorized else _ranges(self._offsets()[order], lengths[order])
+        shuffled = self._select(rows, lengths[order].tolist())
+        self._columns, self._lengths, self._dist = shuffled._columns, shuffled._lengths, None
+        return self
+
+    def minibatches(self, k: int) -> list[Rollout]:
+        """Cut into `k` parts in the present order (shuffle first), dropping nothing.
+
+        Rows are dealt evenly, and come vectorized; a recurrent rollout that is not vectorized keeps its
+        episodes (or `chunks`) whole and deals those evenly."""
+        whole = self.recur_states is not None and not self.vectorized
+        source = self if whole or self.vectorized else self.vectorize()
+        count = len(source.lengths)
+        if not 1 <= k <= count:
+            unit = "fragments" if whole else "rows"
+            raise ValueError(f"cannot make {k} minibatches of {count} {unit}")
+        cuts = [count * i // k for i in range(k + 1)]
+        bounds = np.concatenate([source._offsets(), [len(source)]])
+        return [
+            source._select(np.arange(bounds[a], bounds[b]), source.lengths[a:b])
+            for a, b in zip(cuts, cuts[1:], strict=False)
+        ]
+
+    # ------------------------------------------------------------------ returns
+
+    def mc_returns(self, gamma: float = 1.0) -> Tensor:
+        """Monte-Carlo returns Σ γᵏ r_{t+k} to the episode's last row; never bootstraps. Shape (N,)."""
+        self._check_time()
+        self.returns = functional.discounted_returns(self.rewards, self._last(), gamma)
+        return self.returns
+
+    def n_step_returns(self, values: Tensor, gamma: float, n: int | None = None) -> Tensor:
+        """n rewards, then the value of the row they lead to (None: to the end). Shape (N,)."""
+        self._check_end_rows()
+        self.returns = functional.n_step_returns(
+            self.rewards, values, self.end, self.terminated, gamma, n
+        )
+        return self.returns
+
+    def gae(self, values: Tensor, gamma: float, gae_lambda: float) -> Tensor:
+        """Generalised advantage estimates (N,); `returns` becomes advantage + value.
+
+        `values` is (N,), end rows included. End rows: advantage 0, return V (0 if terminated)."""
+        self._check_end_rows()
+        self.advantages = functional.gae(
+            self.rewards, values, self.end, self.terminated, gamma, gae_lambda
+        )
+        self.returns = (self.advantages + values).masked_fill(self.terminated, 0.0)
+        return self.advantages
+
+    def vtrace(
+        self, values: Tensor, log_ratios: Tensor, gamma: float, gae_lambda: float = 1.0
+    ) -> Tensor:
+        """V-trace advantages (N,); `returns` becomes the targets v_t. `log_ratios` is log π − log μ."""
+        self._check_end_rows()
+        self.returns, self.advantages = functional.vtrace(
+            self.rewards, values, log_ratios, self.end, self.terminated, gamma, gae_lambda
+        )
+        return self.advantages
+
+    def _last(self) -> Tensor:
+        last = torch.zeros_like(self.end)
+        last[torch.as_tensor(self._offsets() + np.array(self.lengths) - 1)] = True
+        return last
+
+    def _check_time(self) -> None:
+        if self.vectorized:
+            raise RuntimeError(
+                "a vectorized rollout has forgotten time: compute the returns before vectorize(), "
+                "they travel along"
+            )
+
+    def _check_end_rows(self) -> None:
+        self._check_time()
+        if not bool(torch.equal(self.end, self._last())):
+            raise RuntimeError(
+                "an episode's end row was cut (by a slice such as [:-1], or by chunks), so there is "
+                "nothing to bootstrap from: compute the returns first, then slice; they travel along"
+            )
+
+    # ------------------------------------------------------------------ housekeeping
+
+    def to(self, device: str | torch.device) -> Rollout:
+        """The same rollout on another device."""
+        return self._with(dist=None, **self._map(lambda column: column.to(device)))
+
+    def detach(self) -> Rollout:
+        """The same rollout without gradients."""
+        return self._with(dist=None, **self._map(Tensor.detach))
+
+    def __getstate__(self) -> dict[str, Any]:
+        detached = self.detach()  # a graph cannot be pickled, and workers do not need it
+        return {**detached.__dict__, "frames": self.frames}
+
+
+def _as_tuple(action: Any) -> tuple[Tensor, ...]:
+    if action is None:
+        return ()
+    parts = action if isinstance(action, tuple) else (action,)
+    return tuple(torch.as_tensor(part).clone() for part in parts)
+
+
+def _map(f: Callable[[Tensor], Tensor], column: Column) -> Column:
+    """`f` of a column, of each entry of a tuple, of nothing for None."""
+    if isinstance(column, tuple):
+        return tuple(_map(f, entry) for entry in column)
+    return None if column is None else f(column)
+
+
+def _zip_map(f: Callable[[list[Tensor]], Tensor], columns: list[Column]) -> Column:
+    """`f` of the corresponding tensors of several columns of the same form."""
+    first = columns[0]
+    if any(type(column) is not type(first) for column in columns):
+        raise TypeError("one has them and another has none")
+    if isinstance(first, tuple):
+        return tuple(_zip_map(f, list(entries)) for entries in zip(*columns, strict=True))
+    return None if first is None else f(columns)
+
+
+def _zeros(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else torch.zeros_like(tensor)
+
+
+def _stack(rows: list[Column]) -> Column:
+    return _zip_map(lambda tensors: torch.stack([torch.as_tensor(x) for x in tensors]), rows)
+
+
+def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The concatenation of range(start, start + length)."""
+    before = np.cumsum(lengths) - lengths
+    return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
