@@ -24,7 +24,8 @@ class Algorithm:
     ) -> None:
         self.agent, self.policy, self.grad_clip = agent, policy, grad_clip
         if agent.optimizer is None:
-            agent.optimizer = torch.optim.Adam(policy.parameters(), lr=lr)
+            # fused: one kernel for all parameters, which for small networks is several times faster
+            agent.optimizer = torch.optim.Adam(policy.parameters(), lr=lr, fused=True)
         self.updates = self.steps = self.episodes = 0
 
     def update(self) -> dict[str, float]:

@@ -55,6 +55,10 @@ def make(id: str | EnvSpec, **kwargs: Any) -> gymnasium.Env:
 def make_vec(id: str | EnvSpec, num_envs: int = 1, **kwargs: Any) -> VectorEnv:
     """`gymnasium.make_vec` with names as in `make`: a native vector env if there is one, else sync.
 
+    `autoreset_mode=` is an argument of this package's native environments. Gymnasium's CartPole,
+    and with it the incomplete ones, has NEXT_STEP only; for another mode, ask for
+    `vectorization_mode="sync", vector_kwargs={"autoreset_mode": ...}`.
+
     Raises ValueError, naming the nearest ids, if there is no such environment.
     """
     return gymnasium.make_vec(_find(id), num_envs, **kwargs)

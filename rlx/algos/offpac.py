@@ -1,0 +1,95 @@
+"""OffPAC: an actor-critic that learns from rollouts of older policies, weighted to make up for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn.functional import mse_loss
+
+from rlx import functional
+from rlx.agent import Agent
+from rlx.algos.base import Algorithm
+from rlx.policy import Parametric
+from rlx.rollout import Rollout
+
+
+class OffPAC(Algorithm):
+    """Off-policy actor-critic (Degris et al., 2012) with V-trace targets (Espeholt et al., 2018).
+
+    Each update samples `batch_size` episodes with `behaviour` (the policy itself, as it is now), and
+    stores them with their log-probabilities μ, at most `rbsize` episodes. Then it takes `max_rbusage`
+    gradient steps, each on `batch_size` stored episodes, none of which serves more than `max_rbusage`
+    times. Per-decision weights π/μ are clipped at 1. The policy's first extra is V.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        policy: Parametric,
+        *,
+        behaviour: Parametric | None = None,
+        batch_size: int = 16,
+        horizon: int | None = None,
+        rbsize: int = 100,
+        max_rbusage: int = 5,
+        gamma: float = 0.99,
+        gae_lambda: float = 1.0,
+        standardize_return: bool = True,
+        value_coef: float = 0.5,
+        entropy_reg: float = 0.01,
+        **options: float,
+    ) -> None:
+        super().__init__(agent, policy, **options)
+        self.behaviour = behaviour or policy
+        self.batch_size, self.horizon = batch_size, horizon
+        self.rbsize, self.max_rbusage = rbsize, max_rbusage
+        self.gamma, self.gae_lambda = gamma, gae_lambda
+        self.standardize_return = standardize_return
+        self.value_coef, self.entropy_reg = value_coef, entropy_reg
+        self.stored: list[Rollout] = []  # one episode each
+        self.usage: list[int] = []  # how often each has served
+
+    def update(self) -> dict[str, float]:
+        with torch.no_grad():
+            fresh = self.agent(self.behaviour).episodes(self.batch_size, self.horizon)
+        self.stored = (self.stored + fresh.episodes)[-self.rbsize :]
+        self.usage = (self.usage + [0] * len(fresh.lengths))[-self.rbsize :]
+        passes = []
+        while len(passes) < self.max_rbusage and self.stored:
+            passes.append(self.improve(self.draw()))
+        return self.report(
+            len(fresh) - len(fresh.lengths),
+            **{name: float(np.mean([one[name] for one in passes])) for name in passes[0]},
+        )
+
+    def draw(self) -> Rollout:
+        """`batch_size` stored episodes at random; those that have served `max_rbusage` times leave."""
+        chosen = set(torch.randperm(len(self.stored))[: self.batch_size].tolist())
+        batch = Rollout.cat(self.stored[i] for i in sorted(chosen))
+        self.usage = [used + (i in chosen) for i, used in enumerate(self.usage)]
+        left = [i for i, used in enumerate(self.usage) if used < self.max_rbusage]
+        self.stored, self.usage = [self.stored[i] for i in left], [self.usage[i] for i in left]
+        return batch
+
+    def improve(self, batch: Rollout) -> dict[str, float]:
+        """One gradient step; `batch` holds μ, the evaluated copy π."""
+        new = self.agent(self.policy).evaluate(batch)
+        values, *_ = new.others
+        log_ratios = (new.logprobs - batch.logprobs).detach()
+        new.vtrace(values.detach(), log_ratios, self.gamma, self.gae_lambda)
+        new = new[:-1]  # end rows have served: their values are in the targets
+        values, *_ = new.others
+        advantages = new.advantages
+        if self.standardize_return:
+            advantages = functional.normalize(advantages)
+        losses = self.minimize(
+            policy_loss=functional.policy_gradient_loss(new.logprobs, advantages),
+            value_loss=self.value_coef * mse_loss(values, new.returns),
+            entropy_loss=-self.entropy_reg * new.entropy.mean(),
+        )
+        return {
+            "entropy": new.entropy.mean().item(),
+            "approx_kl": functional.approx_kl(new.logprobs, batch[:-1].logprobs).item(),
+            "explained_variance": functional.explained_variance(values, new.returns).item(),
+            **losses,
+        }

@@ -1,0 +1,102 @@
+"""PPO: several passes over the same rollout, kept honest by a clipped probability ratio."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn.functional import mse_loss
+
+from rlx import functional
+from rlx.agent import Agent
+from rlx.algos.base import Algorithm
+from rlx.policy import Parametric
+from rlx.rollout import Rollout
+
+
+class PPO(Algorithm):
+    """Proximal policy optimisation with the clipped surrogate (Schulman et al., 2017).
+
+    Each update plays `n_steps` in every environment, then makes `epochs` passes over the rows in
+    `minibatches` parts. Recurrent policies keep sequences whole, cut into fragments of `chunk` rows
+    that begin with their stored recurrent state.
+    `target_kl` ends an update early once the policy has moved that far. The value is fitted to the
+    returns as they are; `standardize_return` rescales each minibatch's advantages.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        policy: Parametric,
+        *,
+        n_steps: int = 64,
+        epochs: int = 4,
+        minibatches: int = 4,
+        chunk: int = 32,
+        clip: float = 0.2,
+        target_kl: float | None = None,
+        gamma: float = 0.99,
+        gae_lambda: float = 0.95,
+        standardize_return: bool = True,
+        value_coef: float = 0.5,
+        entropy_reg: float = 0.0,
+        **options: float,
+    ) -> None:
+        super().__init__(agent, policy, **options)
+        self.n_steps, self.epochs = n_steps, epochs
+        self.minibatches, self.chunk = minibatches, chunk
+        self.clip, self.target_kl = clip, target_kl
+        self.gamma, self.gae_lambda = gamma, gae_lambda
+        self.standardize_return = standardize_return
+        self.value_coef, self.entropy_reg = value_coef, entropy_reg
+
+    def update(self) -> dict[str, float]:
+        rollout = self.sample()
+        passes = []
+        for _ in range(self.epochs):
+            passes += [self.improve(batch) for batch in self.split(rollout)]
+            if self.target_kl and passes[-1]["approx_kl"] > self.target_kl:
+                break
+        values, *_ = rollout.others
+        return self.report(
+            len(rollout),
+            explained_variance=functional.explained_variance(values, rollout.returns).item(),
+            **{name: float(np.mean([one[name] for one in passes])) for name in passes[0]},
+        )
+
+    @torch.no_grad()
+    def sample(self) -> Rollout:
+        """Rows with the log-probabilities and values of the policy that sampled them, and targets."""
+        runner = self.agent(self.policy)
+        rollout = runner.evaluate(runner.segment(self.n_steps, dry=True))
+        values, *_ = rollout.others
+        rollout.gae(values, self.gamma, self.gae_lambda)
+        return rollout[:-1]  # end rows have served: their values are in the targets
+
+    def split(self, rollout: Rollout) -> list[Rollout]:
+        """Shuffled minibatches: of rows, or of fragments for a recurrent policy."""
+        parts = rollout.vectorize() if rollout.recur_states is None else rollout.chunks(self.chunk)
+        return parts.shuffle().minibatches(min(self.minibatches, len(parts.lengths)))
+
+    def improve(self, batch: Rollout) -> dict[str, float]:
+        """One gradient step on the clipped surrogate."""
+        new = self.agent(self.policy).evaluate(batch)
+        values, *_ = new.others
+        advantages = batch.advantages
+        if self.standardize_return:
+            advantages = functional.normalize(advantages)
+        losses = self.minimize(
+            policy_loss=functional.ppo_clip_loss(
+                new.logprobs, batch.logprobs, advantages, self.clip
+            ),
+            value_loss=self.value_coef * mse_loss(values, batch.returns),
+            entropy_loss=-self.entropy_reg * new.entropy.mean(),
+        )
+        with torch.no_grad():
+            return {
+                "entropy": new.entropy.mean().item(),
+                "approx_kl": functional.approx_kl(new.logprobs, batch.logprobs).item(),
+                "clipfrac": functional.clip_fraction(
+                    new.logprobs, batch.logprobs, self.clip
+                ).item(),
+                **losses,
+            }
