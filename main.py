@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
+import shlex
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -26,9 +30,13 @@ POLICIES = {
     "lstm": rlx.networks.LSTMPolicy,
 }
 
-# Flags that an algorithm understands, under the name that its class gives them.
-EPISODES = {"horizon": "horizon", "batch_size": "batch_size"}
-SEGMENTS = {"horizon": "n_steps", "gae_lambda": "gae_lambda"}
+# Flags that an algorithm understands, under the name its class gives them; None: it is not told
+# (the batch size is also the number of environments, and a segment is one rollout of each).
+EVERYWHERE = {
+    flag: flag for flag in ("gamma", "lr", "entropy_reg", "grad_clip", "standardize_return")
+}
+EPISODES = {**EVERYWHERE, "batch_size": "batch_size", "horizon": "horizon"}
+SEGMENTS = {**EVERYWHERE, "batch_size": None, "horizon": "n_steps", "gae_lambda": "gae_lambda"}
 REPLAY = {"rbsize": "rbsize", "max_rbusage": "max_rbusage"}
 PPO = {"ppo_k_epochs": "epochs", "ppo_clip": "clip"}
 FLAGS = {
@@ -38,7 +46,6 @@ FLAGS = {
     "ppo": {**SEGMENTS, **PPO},
     "offpac": {**EPISODES, **REPLAY},
 }
-EVERYWHERE = ("gamma", "lr", "entropy_reg", "grad_clip", "standardize_return")
 
 # What was measured to work, by algorithm and kind of policy; a flag overrides it.
 COMMON = dict(
@@ -55,7 +62,12 @@ COMMON = dict(
     rbsize=100,
     max_rbusage=5,
 )
-DEFAULTS: dict[tuple[str, bool], dict] = {}  # (algorithm, recurrent): what differs from COMMON
+DEFAULTS: dict[tuple[str, bool], dict] = {  # (algorithm, recurrent): what differs from COMMON
+    ("a2c", False): dict(horizon=16),
+    ("a2c", True): dict(horizon=16),
+    ("ppo", False): dict(horizon=64),
+    ("ppo", True): dict(horizon=64),
+}
 
 # The mean return over the last 100 episodes at which training stops.
 SOLVED = {
@@ -68,68 +80,94 @@ SOLVED = {
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")  # one line, without the usage
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")  # one line, no usage
+
+
+def number(kind: type, low: float, high: float, what: str) -> Callable[[str], float]:
+    """A parser of numbers from `low` to `high`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:  # NaN is neither
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return value
+
+    return parse
+
+
+count = number(int, 1, math.inf, "a whole number above 0")
+natural = number(int, 0, 2**63 - 1, "a whole number, 0 or more")
+fraction = number(float, 0, 1, "a number between 0 and 1")
+amount = number(float, 0, sys.float_info.max, "a number, 0 or more")
 
 
 def parser() -> argparse.ArgumentParser:
     p = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    q = p.add_argument_group(
+        "flags whose default depends on --algo and --policytype",
+        "(the values in force are printed at the start; one that means nothing to the algorithm is "
+        "an error)",
+    )
 
     def tuned(*names: str, **kwargs: object) -> None:
-        """A flag whose default depends on the algorithm and the policy."""
-        p.add_argument(*names, default=None, **{"metavar": "X", **kwargs})
+        q.add_argument(*names, default=argparse.SUPPRESS, **kwargs)
 
     p.add_argument("--algo", default="ppo", choices=ALGORITHMS, help="algorithm")
     p.add_argument("--policytype", default="mlp", choices=POLICIES, help="kind of network")
     p.add_argument("--env", default="CartPole-v1", help="environment: any gymnasium id")
-    p.add_argument("--seed", default=0, type=int, help="seed of everything")
-    p.add_argument("--max_episode", default=20_000, type=positive, help="train at most this long")
-    p.add_argument("--interval", default=10, type=positive, help="print a line every so many updates")
+    p.add_argument("--seed", default=0, type=natural, metavar="N", help="seed of everything")
+    p.add_argument("--max_episode", default=20_000, type=count, metavar="N", help="train this long")
+    p.add_argument(
+        "--interval", default=10, type=count, metavar="N", help="print a line every N updates"
+    )
     p.add_argument("--render", action="store_true", help="show a greedy episode at each such line")
     p.add_argument("--base", default=".", type=Path, help="folder that --tbdir is relative to")
     p.add_argument("--tbdir", type=Path, help="log for TensorBoard in this folder")
     p.add_argument("--tbtag", default="run", help="name of this run in --tbdir")
-    tuned("--batch_size", type=positive, help="rollouts that the gradient is averaged over")
-    tuned("--horizon", type=positive, help="steps of each rollout, at most")
-    tuned("--gamma", type=fraction, help="discount factor")
-    tuned("--gae_lambda", type=fraction, help="GAE's mixture: 0 TD errors, 1 Monte-Carlo (a2c, ppo)")
-    tuned("--lr", type=float, help="learning rate")
-    tuned("--entropy_reg", type=float, help="weight of the entropy bonus")
-    tuned("--grad_clip", type=float, help="bound on the gradient's norm; 0: none")
+    tuned("--batch_size", type=count, metavar="N", help="rollouts that the gradient averages over")
+    tuned("--horizon", type=count, metavar="N", help="steps of each rollout, at most")
+    tuned("--gamma", type=fraction, metavar="X", help="discount factor")
+    tuned("--gae_lambda", type=fraction, metavar="X", help="0: TD error, 1: Monte-Carlo (a2c, ppo)")
+    tuned("--lr", type=amount, metavar="X", help="learning rate")
+    tuned("--entropy_reg", type=amount, metavar="X", help="weight of the entropy bonus")
+    tuned("--grad_clip", type=amount, metavar="X", help="bound on the gradient's norm; 0: none")
     tuned(
-        "--standardize_return", action=argparse.BooleanOptionalAction, metavar=None,
+        "--standardize_return",
+        action=argparse.BooleanOptionalAction,
         help="rescale returns (or advantages) to mean 0 and deviation 1 in each batch",
-    )  # fmt: skip
-    tuned("-K", "--ppo_k_epochs", type=positive, help="passes over each rollout (ppo)")
-    tuned("--ppo_clip", type=float, help="how far a probability ratio may move (ppo)")
-    tuned("--rbsize", type=positive, help="rollouts that are kept for replay (offpac)")
-    tuned("--max_rbusage", type=positive, help="how often each may be used (offpac)")
+    )
+    tuned("-K", "--ppo_k_epochs", type=count, metavar="N", help="passes over each rollout (ppo)")
+    tuned("--ppo_clip", type=amount, metavar="X", help="how far a ratio may move (ppo)")
+    tuned("--rbsize", type=count, metavar="N", help="rollouts that are kept for replay (offpac)")
+    tuned("--max_rbusage", type=count, metavar="N", help="how often each may be used (offpac)")
     return p
-
-
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
-
-
-def fraction(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return number
 
 
 def settle(args: argparse.Namespace, fail: Callable[[str], NoReturn]) -> dict:
     """The arguments of the algorithm's class. A flag that it does not understand is an error."""
-    names = {**dict(zip(EVERYWHERE, EVERYWHERE, strict=True)), **FLAGS[args.algo]}
-    defaults = {**COMMON, **DEFAULTS.get((args.algo, args.policytype != "mlp"), {})}
+    names = FLAGS[args.algo]
     for flag in COMMON:
-        if getattr(args, flag) is None:
-            setattr(args, flag, defaults[flag])
-        elif flag not in names and flag != "batch_size":
+        if flag in args and flag not in names:
             fail(f"--{flag} means nothing to --algo {args.algo}; it takes --{', --'.join(names)}")
-    return {name: getattr(args, flag) for flag, name in names.items()}
+    defaults = {**COMMON, **DEFAULTS.get((args.algo, args.policytype != "mlp"), {})}
+    for flag in names:
+        vars(args).setdefault(flag, defaults[flag])
+    return {name: getattr(args, flag) for flag, name in names.items() if name}
+
+
+def in_force(args: argparse.Namespace) -> str:
+    """All values, in the form in which they could be given again."""
+    plain = getattr(args, "standardize_return", None) is False
+    words = ["--no-standardize_return"] if plain else []
+    for flag, value in vars(args).items():
+        if value is True:
+            words += [f"--{flag}"]
+        elif value is not None and value is not False:
+            words += [f"--{flag}", shlex.quote(str(value))]
+    return " ".join(words)
 
 
 def build(args: argparse.Namespace, options: dict) -> rlx.algos.Algorithm:
@@ -146,29 +184,29 @@ def callbacks(args: argparse.Namespace) -> list[Callable]:
     def line(algorithm: rlx.algos.Algorithm, metrics: dict[str, float]) -> None:
         if algorithm.updates % args.interval == 0:
             shown = ("episodes", "steps", "seconds", "running_return", "policy_loss", "entropy")
-            tqdm.write("  ".join(f"{name} {metrics[name]:.4g}" for name in shown))
+            known = [name for name in shown if name in metrics]
+            tqdm.write("  ".join(f"{name} {metrics[name]:.4g}" for name in known))
 
     def render(algorithm: rlx.algos.Algorithm, metrics: dict[str, float]) -> None:
         if algorithm.updates % args.interval == 0:
-            screen(algorithm.policy).episode(dry=True, greedy=True)
+            with torch.random.fork_rng(devices=[]):  # to watch a run does not change it
+                screen(algorithm.policy).episode(dry=True, greedy=True)
 
     found = [line]
     if args.render:
+        if not {"human", "rgb_array"} & set(rlx.envs.make(args.env).metadata["render_modes"]):
+            raise ValueError(f"--render: {args.env} draws no pictures")
         screen = rlx.Agent(rlx.envs.make(args.env, render_mode="human"), seed=args.seed)
+        screen.env.reset()  # opens the window: what is missing for that, we say now
         found.append(render)
     if args.tbdir:
+        folder = args.base / args.tbdir / args.tbtag
         try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ValueError("--tbdir needs TensorBoard: pip install tensorboard") from error
-        writer = SummaryWriter(args.base / args.tbdir / args.tbtag)
-
-        def log(algorithm: rlx.algos.Algorithm, metrics: dict[str, float]) -> None:
-            for name, value in metrics.items():
-                writer.add_scalar(name, value, algorithm.steps)
-            writer.flush()
-
-        found.append(log)
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()  # TensorBoard would fail later, in a thread
+        except OSError as error:
+            raise ValueError(f"--tbdir: cannot write to {folder}: {error.strerror}") from error
+        found.append(rlx.callbacks.tensorboard(folder))
     return found
 
 
@@ -178,26 +216,27 @@ def main() -> None:
     options = settle(args, command.error)
     try:
         algorithm, after = build(args, options), callbacks(args)
-    except (ValueError, GymnasiumError) as error:
+    except (ValueError, RuntimeError, ImportError, GymnasiumError) as error:
         command.error(str(error))
-    print(" ".join(f"--{name} {value}" for name, value in vars(args).items() if value is not None))
-    name = args.env.removeprefix("rlx/")
+    print(in_force(args), flush=True)
     spec = algorithm.agent.env.spec
-    goal = SOLVED.get(name, spec.reward_threshold if spec else None)
+    goal = SOLVED.get(spec.id.removeprefix("rlx/"), spec.reward_threshold)
     try:
-        history = rlx.train(
-            algorithm, episodes=args.max_episode, stop_return=goal, callbacks=after
-        )
-    except FloatingPointError as error:
-        command.error(str(error))
+        history = rlx.train(algorithm, episodes=args.max_episode, stop_return=goal, callbacks=after)
+    except (FloatingPointError, ValueError, OSError) as error:
+        command.error(" ".join([str(error), *getattr(error, "__notes__", [])]))
     if history:
         last = history[-1]
-        verdict = "solved" if goal is not None and last["running_return"] >= goal else "finished"
+        solved = goal is not None and last["episodes"] >= 100 and last["running_return"] >= goal
+        done = "finished" if last["episodes"] >= args.max_episode else "interrupted"
         print(
-            f"{verdict}: running return {last['running_return']:.1f} after {last['episodes']} "
-            f"episodes, {last['steps']} steps, {last['seconds']:.1f} s"
+            f"{'solved' if solved else done}: running return {last['running_return']:.1f} after "
+            f"{last['episodes']} episodes, {last['steps']} steps, {last['seconds']:.1f} s"
         )
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # before or after training, which has its own way to end
+        sys.exit("interrupted")

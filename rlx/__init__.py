@@ -1,6 +1,6 @@
 """rlx: deep reinforcement learning in PyTorch, short enough to read in one sitting."""
 
-from rlx import algos, envs, functional, networks
+from rlx import algos, callbacks, checkpoint, envs, functional, networks
 from rlx.agent import Agent
 from rlx.policy import ActionDistribution, Parametric, SquashedNormal
 from rlx.rollout import Rollout, Step
@@ -16,6 +16,8 @@ __all__ = [
     "SquashedNormal",
     "Step",
     "algos",
+    "callbacks",
+    "checkpoint",
     "envs",
     "functional",
     "networks",

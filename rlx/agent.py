@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import gymnasium as gym
 import torch
@@ -20,8 +21,8 @@ from rlx.sampling import Carry, Finished, collect, reset
 class Agent:
     """An environment, and optionally the optimizer that improves whatever policy is run in it.
 
-    `env` is a gymnasium environment, a vector environment, or an id. `seed` seeds the environments at
-    their first reset; action noise comes from torch's global generator (`torch.manual_seed`).
+    `env` is a gymnasium environment, a vector environment, or an id. `seed` seeds the environments
+    at their first reset; action noise comes from torch's global generator (`torch.manual_seed`).
     Constructing an agent neither resets nor steps. The network is not part of the agent:
     `agent(policy)` runs `policy`, `agent(other)` another one, in the same environment.
 
@@ -84,6 +85,8 @@ class Agent:
         return self.optimizer
 
     def _collect(self, carry: Carry | None, policy: Parametric, n_steps: int | None, **options):
+        if policy.takes_actions:
+            raise ValueError(f"{type(policy).__name__} takes actions: a critic cannot act")
         # Until the call has succeeded there is nothing to continue from: an error in between (or a
         # keyboard interrupt) leaves an agent that starts from a reset.
         self._carry, seed, self._seed = None, self._seed, None
@@ -139,24 +142,29 @@ class Runner:
     def segment(self, n_steps: int, dry: bool = False) -> Rollout:
         """The next `n_steps` calls of `env.step`, continuing where the last segment stopped.
 
-        Cut into fragments at ends of episodes; each carries its entering recurrent state, detached: a
-        later backward never reaches into an earlier segment. Another recurrent policy than the last
-        one begins at a reset."""
+        Cut into fragments at ends of episodes; each carries its entering recurrent state, detached:
+        a later backward never reaches into an earlier segment. Another recurrent policy than the
+        last one begins at a reset."""
         if n_steps < 1:
             raise ValueError(f"segment({n_steps}): at least one step is needed")
         carry = self.agent._carry
-        if carry and carry.policy is not self.policy and is_recurrent(self.policy, carry.observations):
-            carry = None
+        if carry and carry.policy is not self.policy:  # its memory is of no use to this one
+            recurrent = is_recurrent(self.policy, carry.observations)
+            carry = None if recurrent else replace(carry, recur_state=None)
         rollout, self.agent._carry = self.agent._collect(
             carry, self.policy, n_steps, once=False, dry=dry
         )
         return rollout
 
-    def _once(self, active: int, horizon: int | None, dry: bool, greedy: bool, render: bool) -> Rollout:
+    def _once(
+        self, active: int, horizon: int | None, dry: bool, greedy: bool, render: bool
+    ) -> Rollout:
         if horizon is not None and horizon < 1:
             raise ValueError(f"horizon={horizon}: at least one step is needed")
         if render and not self.agent.envs.single:
             raise ValueError("render=True takes a single environment, not a vector environment")
+        if render and self.agent.env.render_mode is None:
+            raise ValueError('render=True: make the environment with render_mode="rgb_array"')
         frames = [] if render else None
         rollout, _ = self.agent._collect(
             None, self.policy, horizon,
@@ -166,15 +174,18 @@ class Runner:
         return rollout
 
     def evaluate(
-        self, rollout: Rollout, sample: bool = False, actions: Iterable[Tensor] | None = None
+        self,
+        rollout: Rollout,
+        sample: bool = False,
+        actions: Tensor | Iterable[Tensor] | None = None,
     ) -> Rollout:
-        """Run this policy over the stored states and actions: a new Rollout, rows in the same order.
+        """Run this policy over the stored states and actions: a new Rollout, rows in that order.
 
-        It shares states, actions, rewards, flags, recurrent states, `returns` and `advantages`; its
-        log-probabilities, entropy and `others` are this policy's, with gradient. Feed-forward policies
-        take one pass over all rows; recurrent ones run all episodes side by side, with gradient
-        through time. An episode that begins at a reset enters with zeros, a fragment with its stored
-        recurrent state (another policy's, perhaps: it is used as it is).
+        It shares states, actions, rewards, flags, recurrent states, `returns` and `advantages`;
+        its log-probabilities, entropy and `others` are this policy's, with gradient. Feed-forward
+        policies take one pass over all rows; recurrent ones run all episodes side by side, with
+        gradient through time. An episode that begins at a reset enters with zeros, a fragment with
+        its stored recurrent state (another policy's, perhaps: it is used as it is).
 
         `sample=True` draws new actions (`rsample`) at every row, end rows included, with their true
         log-probabilities there. `actions` evaluates the given ones instead of the stored."""
@@ -184,5 +195,10 @@ class Runner:
             raise ValueError("evaluate: give actions or sample=True, not both")
         device = self.agent.envs.device
         rollout = rollout if rollout.states.device == device else rollout.to(device)
-        stored = rollout.actions if actions is None else tuple(actions)
+        if actions is None:
+            actions = rollout.actions
+        stored = (actions,) if isinstance(actions, Tensor) else tuple(actions)
+        if any(action.shape[:1] != (len(rollout),) for action in stored):
+            shapes = [tuple(action.shape) for action in stored]
+            raise ValueError(f"evaluate: actions of shapes {shapes} for {len(rollout)} rows")
         return evaluate(self.policy, rollout, stored, sample)

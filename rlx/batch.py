@@ -14,10 +14,10 @@ from rlx.policy import ActionDistribution
 
 
 class EnvBatch:
-    """A single environment (B = 1) or a vector environment, with one protocol for ends of episodes.
+    """A single environment (B = 1) or a vector environment, with one protocol for episode ends.
 
-    - `ghost` environments (gymnasium's NEXT_STEP mode) reset themselves at the step *after* the last:
-      the row entering that ghost step is the end row.
+    - `ghost` environments (gymnasium's NEXT_STEP mode) reset themselves at the step *after* the
+      last: the row entering that ghost step is the end row.
     - All others hand over the final observation at once (`final`), and are reset by `refresh` just
       before they are stepped again, or have done so themselves (SAME_STEP).
     """
@@ -37,10 +37,12 @@ class EnvBatch:
                 f"observations are a {type(raw).__name__} space; flatten them first: "
                 "gymnasium.wrappers.FlattenObservation(env)"
             )
-        self._one_hot = raw if isinstance(raw, spaces.Discrete) else None
-        self.observation_space = spaces.flatten_space(raw) if self._one_hot else raw
+        self._one_hot = None  # the values of a Discrete observation, in one-hot order
+        self.observation_space = raw
+        if isinstance(raw, spaces.Discrete):
+            self._one_hot = np.arange(raw.start, raw.start + raw.n)
+            self.observation_space = spaces.flatten_space(raw)
         self._components = _components(self.action_space)
-        self._checked: set[type] = set()
 
     # ------------------------------------------------------------------ observations in
 
@@ -49,7 +51,7 @@ class EnvBatch:
         return self._tensor(self.env.reset(seed=seed)[0], batched=not self.single)
 
     def refresh(self, observations: Tensor, mask: np.ndarray) -> Tensor:
-        """Reset the environments of `mask` (B,), unless they reset themselves. Returns observations."""
+        """Reset those of `mask` (B,), unless they reset themselves. Returns observations."""
         if self.ghost or self.same_step:
             return observations
         if self.single:
@@ -62,8 +64,8 @@ class EnvBatch:
     ) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray, Tensor | None]:
         """Step every environment once.
 
-        Returns observations (B, *obs), rewards, terminated, truncated (B,), and the final observations
-        of the environments that just ended (None in a ghost environment, or when none ended)."""
+        Returns observations (B, *obs), rewards, terminated, truncated (B,), and the final
+        observations of the environments that just ended (None if none did, or it is a ghost)."""
         observations, rewards, terminated, truncated, info = self.env.step(self._to_env(actions))
         observations = self._tensor(observations, batched=not self.single)
         # copies: an environment may hand out the same buffers again at the next step
@@ -84,8 +86,8 @@ class EnvBatch:
         array = np.array(observations)  # a copy: the environment may reuse its buffer
         if not batched:
             array = array[None]
-        if self._one_hot:
-            array = np.eye(self._one_hot.n, dtype=np.float32)[array - self._one_hot.start]
+        if self._one_hot is not None:
+            array = (array[..., None] == self._one_hot).astype(np.float32)
         elif array.dtype == np.float64:
             array = array.astype(np.float32)
         return torch.from_numpy(array).to(self.device)
@@ -102,14 +104,14 @@ class EnvBatch:
     def check(self, dist: ActionDistribution | None) -> None:
         """Do the policy's action components fit the action space? Raises ValueError if not."""
         if dist is None:
-            raise ValueError("this network returns no action distribution (a critic?): it cannot act")
+            raise ValueError(
+                "this network returns no action distribution (a critic?): it cannot act"
+            )
         if len(dist.components) != len(self._components):
             raise ValueError(
                 f"the policy returns {len(dist.components)} action component(s), the action space "
-                f"{self.action_space} has {len(self._components)}: one distribution for each is needed"
+                f"{self.action_space} has {len(self._components)}: each needs one distribution"
             )
-        if len(dist) != self.num_envs:
-            raise ValueError(f"the policy returns {len(dist)} rows for {self.num_envs} environments")
         for k, (component, (space, shape, n)) in enumerate(
             zip(dist.components, self._components, strict=True)
         ):
@@ -117,18 +119,18 @@ class EnvBatch:
             if got != shape:
                 raise ValueError(
                     f"action component {k} draws actions of shape {got}, {space} takes {shape}: "
-                    f"its parameters must be (B, {', '.join(map(str, shape))}{', ' if shape else ''}"
-                    f"{'n' if n else ''})".replace(", )", ")")
+                    f"its parameters must have shape ({', '.join(['B', *map(str, shape)])}), and "
+                    "a Categorical's one more dimension for the values"
                 )
             if n is not None and not component.support.is_discrete:
                 raise ValueError(
-                    f"action component {k} is a {type(component).__name__}, {space} takes integers: "
-                    "use a Categorical"
+                    f"action component {k} is a {type(component).__name__}, {space} takes "
+                    "integers: use a Categorical"
                 )
             if isinstance(component, Categorical) and component.param_shape[-1] != n:
                 raise ValueError(
-                    f"action component {k} is a Categorical over {component.param_shape[-1]} values, "
-                    f"{space} has {n or 'real-valued actions: use a Normal'}"
+                    f"action component {k} is a Categorical over {component.param_shape[-1]} "
+                    f"values, {space} has {n or 'real-valued actions: use a Normal'}"
                 )
 
 
@@ -147,8 +149,8 @@ def _components(space: spaces.Space) -> list[tuple[spaces.Space, tuple[int, ...]
     ):
         return [component for part in space for component in _components(part)]
     raise ValueError(
-        f"actions of {space} are not supported: use Discrete, MultiDiscrete, MultiBinary, Box, or a "
-        "flat Tuple of Discrete, MultiBinary and Box (a wrapper can translate)"
+        f"actions of {space} are not supported: use Discrete, MultiDiscrete, MultiBinary, Box, or "
+        "a flat Tuple of Discrete, MultiBinary and Box (a wrapper can translate)"
     )
 
 
@@ -160,7 +162,7 @@ def _assemble(space: spaces.Space, arrays: list[np.ndarray]):
         return (np.stack(arrays, axis=-1) + space.start).astype(space.dtype)
     (array,) = arrays
     if isinstance(space, spaces.Discrete):
-        return array + space.start
+        return (array + space.start).astype(space.dtype)
     if isinstance(space, spaces.Box):
         # Clipped here only: the rollout keeps what was sampled, whose log-probability is known.
         return np.clip(array, space.low, space.high).astype(space.dtype)

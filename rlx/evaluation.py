@@ -11,12 +11,12 @@ from rlx.policy import (
     Output,
     Parametric,
     RecurState,
-    checked,
     memory_of,
     no_validation,
     run,
+    run_sequences,
 )
-from rlx.rollout import Rollout, _map, _zip_map
+from rlx.rollout import Rollout, _join, _map
 from rlx.sampling import _forget
 
 
@@ -44,8 +44,7 @@ def _evaluate(
     packed, end = packing.pack(rollout.states), end[packing.rows]
     actions = _map(lambda action: action[packing.rows], stored)
     if type(policy).unroll is not Parametric.unroll and not policy.takes_actions:
-        output = checked(policy, policy.unroll(recur, packed), len(rollout))
-        scored = _score(output, actions, end, sample)
+        scored = _score(run_sequences(policy, recur, packed), actions, end, sample)
     else:
         pieces, at = [], 0
         for size in packed.batch_sizes.tolist():  # longest first: the batch shrinks as they end
@@ -55,13 +54,12 @@ def _evaluate(
             output = run(policy, recur, packed.data[rows], *now)
             pieces.append(_score(output, now, end[rows], sample))
             recur, at = output.recur_state, at + size
-        scored = _zip_map(torch.cat, pieces)
+        scored = _join("the columns that were evaluated", torch.cat, pieces)
     return _evaluated(rollout, _map(lambda column: column[packing.place], scored), None)
 
 
-
 class _Packing:
-    """The rows of a rollout in time order, longest episode first: the layout of a PackedSequence."""
+    """A rollout's rows in time order, longest episode first: the layout of a PackedSequence."""
 
     def __init__(self, rollout: Rollout) -> None:
         lengths, device = torch.tensor(rollout.lengths), rollout.states.device
@@ -80,7 +78,7 @@ class _Packing:
 
 
 def is_recurrent(policy: Parametric, states: Tensor, *actions: Tensor) -> bool:
-    """Does `policy` return a recurrent state? Found out by one row, the first time that it matters."""
+    """Does `policy` return a recurrent state? One row tells, the first time that it matters."""
     if policy._memory is None:
         with torch.no_grad():
             run(policy, None, states[:1], *(action[:1] for action in actions))
@@ -91,15 +89,16 @@ def _stored_states(policy: Parametric, rollout: Rollout, rows: Tensor | slice) -
     """The recurrent states entering `rows`, if they are of the kind that `policy` has."""
     if rollout.recur_states is None:
         raise ValueError(
-            "a recurrent policy cannot evaluate rows from the middle of an episode that a feed-forward "
-            "policy sampled (vectorized, sliced, or a segment): no recurrent states are stored. "
+            "a recurrent policy cannot evaluate rows from the middle of an episode that a "
+            "feed-forward policy sampled (vectorized, sliced, or a segment): no recurrent states "
+            "are stored. "
             "Evaluate whole episodes that begin at a reset, or sample with a recurrent policy"
         )
     stored = _map(lambda h: h[rows], rollout.recur_states)
     if memory_of(stored) != policy._memory:
         raise ValueError(
             f"the stored recurrent states have shapes {memory_of(stored)}, {type(policy).__name__} "
-            f"has {policy._memory}: only whole episodes that begin at a reset can be evaluated with it"
+            f"has {policy._memory}: it can only evaluate whole episodes that begin at a reset"
         )
     return stored
 
@@ -108,6 +107,8 @@ def _score(output: Output, actions: tuple[Tensor, ...], end: Tensor, sample: boo
     """(actions, log-probabilities, entropy, others) of some rows."""
     dist = output.dist
     if dist is None:
+        if sample:
+            raise ValueError("sample=True: this network returns no action distribution (a critic?)")
         return actions, None, None, output.others
     try:
         entropy = dist.entropy()
@@ -116,16 +117,15 @@ def _score(output: Output, actions: tuple[Tensor, ...], end: Tensor, sample: boo
     if sample:
         actions = dist.rsample()
         return actions, dist.log_prob(*actions), entropy, output.others
-    if not end.any():
-        return actions, dist.log_prob(*actions), entropy, output.others
-    # The action at an end row may lie outside this policy's support, and the gradient of an infinite
-    # log-probability is NaN even behind a mask: replace the action first, then mask.
-    scored = tuple(
-        torch.where(end.view(-1, *(1,) * (action.ndim - 1)), mode.detach().to(action.dtype), action)
-        if mode.shape == action.shape
-        else action  # log_prob says what is wrong
-        for action, mode in zip(actions, dist.mode, strict=True)
-    ) if len(actions) == len(dist.components) else actions
+    scored = actions
+    if end.any():
+        # The action at an end row may lie outside this policy's support, and the gradient of an
+        # infinite log-probability is NaN even behind a mask: replace the action, then mask.
+        dist.check(*actions)
+        scored = tuple(
+            torch.where(end.view(-1, *(1,) * (action.ndim - 1)), ours.to(action.dtype), action)
+            for ours, action in zip(dist.sample(), actions)
+        )
     logprobs = dist.log_prob(*scored).masked_fill(end, 0.0)
     entropy = None if entropy is None else entropy.masked_fill(end, 0.0)
     return actions, logprobs, entropy, output.others

@@ -81,9 +81,10 @@ class MLPPolicy(Parametric):
         value: bool = True,
     ) -> None:
         super().__init__()
-        n_in = math.prod(observation_space.shape)
-        self.actor = nn.Sequential(mlp(n_in, hidden), ActionHead(hidden[-1], action_space))
-        self.critic = nn.Sequential(mlp(n_in, hidden), linear(hidden[-1], 1, 1.0)) if value else None
+        n_in, n_features = math.prod(observation_space.shape), hidden[-1]
+        self.actor = nn.Sequential(mlp(n_in, hidden), ActionHead(n_features, action_space))
+        critic = nn.Sequential(mlp(n_in, hidden), linear(n_features, 1, gain=1.0))
+        self.critic = critic if value else None
 
     def forward(self, *states):
         _, state = states

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -13,32 +13,38 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.distributions.utils import lazy_property
 from torch.nn.utils.rnn import PackedSequence
 
+from rlx.rollout import _map, squeezed
+
 RecurState = Tensor | tuple[Tensor, ...] | None
 
 
 class Parametric(nn.Module):
     """A policy (or a critic): a network that also carries its own memory through time.
 
-    Write `forward(self, *states)` with `recur_state, state = states`. It always sees a batch: `state`
-    is (B, *obs), B = 1 for a single environment. `recur_state` is what the last step returned first:
-    a tensor (B, *hidden), a tuple of them, or None when every row is fresh after a reset (when only
-    some are, theirs are zeros, so a learned initial state is not supported). It returns
+    Write `forward(self, *states)` with `recur_state, state = states`. It always sees a batch:
+    `state` is (B, *obs), B = 1 for a single environment. `recur_state` is what the last step
+    returned first: a tensor (B, *hidden), a tuple of them, or None when every row is fresh after a
+    reset (when only some are, theirs are zeros, so a learned initial state is not supported). It
+    returns
 
         next recurrent state or None,  ActionDistribution,  any number of extras
 
     Each extra is a tensor with one entry a row, or None; they are tracked in `rollout.others`.
 
-    A critic sets `takes_actions = True`, unpacks `recur_state, state, *actions = states` and returns
-    None in place of the distribution.
+    A critic sets `takes_actions = True`, unpacks `recur_state, state, *actions = states` and
+    returns None in place of the distribution.
 
-    A recurrent policy may also override `unroll(recur_state, packed_states)`, which does the work of
-    `forward` for whole sequences at once: `packed_states` is a `PackedSequence`, `recur_state` the
-    state entering each sequence; it returns the same things, one entry for each row of
-    `packed_states.data`. `evaluate` prefers it to a loop over `forward`: a fused `nn.GRU` is faster.
+    A recurrent policy may also override `unroll(recur_state, packed_states)`, which does the work
+    of `forward` for whole sequences at once: `packed_states` is a `PackedSequence`, `recur_state`
+    the state entering each sequence (None: zeros); it returns the same things, one entry for each
+    row of `packed_states.data`. `evaluate` prefers it to a loop over `forward`: a fused `nn.GRU` is
+    faster.
     """
 
     takes_actions: bool = False
-    _memory: tuple | None = None  # shapes of its recurrent state, () if feed-forward; None: not run yet
+    _memory: tuple | None = (
+        None  # shapes of its recurrent state, () if feed-forward; None: not run yet
+    )
 
     def forward(self, *states):
         raise NotImplementedError(f"{type(self).__name__} must define forward(self, *states)")
@@ -54,7 +60,8 @@ class ActionDistribution:
     dimension, batch or event, belongs to the action and is summed over, so `Normal` of shape (B, D)
     and `Independent(Normal, 1)` agree. Actions are a tuple with one tensor a component.
 
-    >>> dist = ActionDistribution(Normal(torch.zeros(4, 2), 1.0), Categorical(logits=torch.zeros(4, 3)))
+    >>> force, gear = Normal(torch.zeros(4, 2), 1.0), Categorical(logits=torch.zeros(4, 3))
+    >>> dist = ActionDistribution(force, gear)
     >>> dist.log_prob(*dist.sample()).shape
     torch.Size([4])
     """
@@ -65,8 +72,8 @@ class ActionDistribution:
         for component in components:
             if not isinstance(component, Distribution):
                 raise TypeError(
-                    f"ActionDistribution takes torch distributions, not {type(component).__name__}; "
-                    "build one first, e.g. Categorical(logits=logits)"
+                    f"ActionDistribution takes torch distributions, not "
+                    f"{type(component).__name__}; build one first, e.g. Categorical(logits=logits)"
                 )
             if not component.batch_shape:
                 raise ValueError(
@@ -86,12 +93,18 @@ class ActionDistribution:
         return f"ActionDistribution({', '.join(map(repr, self.components))})"
 
     def sample(self) -> tuple[Tensor, ...]:
-        """One action for each row, without gradient."""
-        with torch.no_grad():
-            return tuple(_sample(component) for component in self.components)
+        """One action for each row, without gradient. ValueError for impossible parameters."""
+        try:
+            with torch.no_grad():
+                return tuple(_sample(component) for component in self.components)
+        except RuntimeError as error:
+            raise ValueError(
+                f"cannot sample from {self}: {error}. A standard deviation must be positive, a "
+                "probability between 0 and 1, and neither may be NaN"
+            ) from error
 
     def rsample(self) -> tuple[Tensor, ...]:
-        """One action for each row, with gradient to the parameters where the component allows it."""
+        """One action for each row, with gradient to the parameters where there can be one."""
         return tuple(
             component.rsample() if component.has_rsample else _sample(component)
             for component in self.components
@@ -102,23 +115,34 @@ class ActionDistribution:
         """The most probable action of each row: the greedy choice."""
         return tuple(_mode(component) for component in self.components)
 
-    def log_prob(self, *actions: Tensor) -> Tensor:
-        """Log-probability (density) of `actions`, summed over components and event dimensions: (B,)."""
+    def parameters(self) -> Iterator[Tensor]:
+        """Every tensor that the components hold: where a NaN shows, which a sample may hide."""
+        held = list(self.components)
+        while held:
+            values = vars(held.pop()).values()
+            yield from (value for value in values if isinstance(value, Tensor))
+            held += [value for value in values if isinstance(value, Distribution)]
+
+    def check(self, *actions: Tensor) -> None:
+        """Raises ValueError if `actions` are not of this distribution's number and shapes.
+
+        A Categorical over (5,) given actions (5, 1) would silently answer with (5, 5)."""
         if len(actions) != len(self.components):
             raise ValueError(
                 f"{len(actions)} action components for a distribution of {len(self.components)}"
             )
-        total = 0.0
-        for k, (component, action) in enumerate(zip(self.components, actions, strict=True)):
-            # A Categorical over (5,) given actions (5, 1) would silently answer with (5, 5).
+        for k, (component, action) in enumerate(zip(self.components, actions)):
             expected = component.batch_shape + component.event_shape
             if action.shape != expected:
                 raise ValueError(
                     f"action component {k} has shape {tuple(action.shape)}, "
                     f"its distribution expects {tuple(expected)}"
                 )
-            total = total + _row_sum(component.log_prob(action))
-        return total
+
+    def log_prob(self, *actions: Tensor) -> Tensor:
+        """Log-probability or density of `actions`, summed over components and dimensions: (B,)."""
+        self.check(*actions)
+        return sum(_row_sum(c.log_prob(action)) for c, action in zip(self.components, actions))
 
     def entropy(self) -> Tensor:
         """Entropy of each row, summed over components and event dimensions: (B,).
@@ -146,9 +170,9 @@ class Categorical(torch.distributions.Categorical):
 
 
 class SquashedNormal(Distribution):
-    """tanh of a Gaussian: actions inside (-1, 1), density with the change of variables (SAC, app. C).
+    """tanh of a Gaussian: actions in (-1, 1) (Haarnoja et al., 2018, "Soft actor-critic", app. C).
 
-    `mean` and `std` are (B, D). Samples stay inside ±(1 − 1e-6), so that their log-density is finite.
+    `mean` and `std` are (B, D). Samples stay inside ±(1 − 1e-6), so that their density is finite.
     There is no closed-form entropy; use `-rollout.logprobs` as its estimate.
     """
 
@@ -186,8 +210,10 @@ class SquashedNormal(Distribution):
 def _sample(component: Distribution) -> Tensor:
     if isinstance(component, torch.distributions.Categorical):
         # Gumbel-max: argmin of E/p with E exponential. Several times faster than torch.multinomial.
-        logits = component._param if isinstance(component, Categorical) else component.logits
-        return torch.empty_like(logits).exponential_().log_().sub_(logits).argmin(-1)
+        race = torch.empty_like(component._param).exponential_()
+        if "probs" in vars(component):  # what torch was given, or computed already; 0 stays 0
+            return race.div_(component.probs).argmin(-1)
+        return race.log_().sub_(component._param).argmin(-1)
     return component.sample()
 
 
@@ -216,62 +242,72 @@ def run(policy: Parametric, recur_state: RecurState, states: Tensor, *actions: T
 
     Raises TypeError or ValueError that says what `forward` should have returned."""
     inputs = (recur_state, states, *actions) if policy.takes_actions else (recur_state, states)
-    try:
-        result = policy(*inputs)
-    except RuntimeError as error:
-        raise ValueError(
-            f"{type(policy).__name__}.forward failed on {len(states)} observations of shape "
-            f"{tuple(states.shape[1:])}: {error}. If it is the shapes that do not fit, the policy "
-            "was made for another observation space."
-        ) from error
-    output = checked(policy, result, len(states))
+    output = _checked(policy, policy, inputs, states)
+    memory = memory_of(output.recur_state, len(states))
     if policy._memory is None:
-        policy._memory = memory_of(output.recur_state)
+        policy._memory = memory
+    elif policy._memory != memory:
+        raise ValueError(
+            f"{type(policy).__name__} returned a recurrent state of shapes {memory} for "
+            f"{len(states)} states, and of shapes {policy._memory} before (rows left out)"
+        )
     return output
 
 
-def memory_of(recur_state: RecurState) -> tuple[torch.Size, ...]:
+def run_sequences(policy: Parametric, recur_state: RecurState, packed: PackedSequence) -> Output:
+    """The same for whole sequences, through the policy's own `unroll`."""
+    return _checked(policy, policy.unroll, (recur_state, packed), packed.data)
+
+
+def memory_of(recur_state: RecurState, n_rows: int | None = None) -> tuple[tuple[int, ...], ...]:
     """Shape of each part of a recurrent state, rows left out; () for None."""
-    if recur_state is None:
-        return ()
     parts = recur_state if isinstance(recur_state, tuple) else (recur_state,)
-    return tuple(tuple(part.shape[1:]) for part in parts)
+    shapes = []
+    for part in parts if recur_state is not None else ():
+        if not isinstance(part, Tensor) or (n_rows is not None and part.shape[:1] != (n_rows,)):
+            got = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
+            raise ValueError(
+                "a recurrent state must be a tensor with one entry a row, or a tuple of them "
+                f"({n_rows} rows here), or None; got {got}"
+            )
+        shapes.append(tuple(part.shape[1:]))
+    return tuple(shapes)
 
 
-def checked(policy: Parametric, result: tuple, n_rows: int) -> Output:
-    """The result of `forward` or `unroll` as an `Output`, or an error that says what is wrong."""
-    name = type(policy).__name__
+def _checked(policy: Parametric, call: Callable, inputs: tuple, states: Tensor) -> Output:
+    """What `forward` or `unroll` returns as an `Output`, or an error that says what is wrong."""
+    name, n_rows = type(policy).__name__, len(states)
+    try:
+        result = call(*inputs)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{name} failed on {n_rows} observations of shape {tuple(states.shape[1:])}: {error}. "
+            "If it is the shapes that do not fit, it was made for another observation space."
+        ) from error
     if not isinstance(result, tuple) or len(result) < 2:
         got = f"{len(result)} value(s)" if isinstance(result, tuple) else type(result).__name__
         raise TypeError(
-            f"{name}.forward must return at least two values, the next recurrent state (or None) and "
-            f"an ActionDistribution, then any extras; it returned {got}"
+            f"{name}.forward must return at least two values, the next recurrent state (or None) "
+            f"and an ActionDistribution, then any extras; it returned {got}"
         )
     recur_state, dist, *extras = result
     if dist is not None and not isinstance(dist, ActionDistribution):
         raise TypeError(
-            f"the second value that {name}.forward returns must be an ActionDistribution (None for a "
-            f"critic), not {type(dist).__name__}; wrap it: rlx.ActionDistribution(...)"
+            f"the second value that {name}.forward returns must be an ActionDistribution (None for "
+            f"a critic), not {type(dist).__name__}; wrap it: rlx.ActionDistribution(...)"
         )
     if dist is None and not extras:
         raise TypeError(f"{name}.forward returned neither a distribution nor a value")
     if dist is not None and len(dist) != n_rows:
         raise ValueError(f"{name}: an action distribution of {len(dist)} rows for {n_rows} states")
-    others = tuple(_extra_column(name, k, extra, n_rows) for k, extra in enumerate(extras))
-    return Output(recur_state, dist, others)
-
-
-def _extra_column(name: str, k: int, extra: Tensor | None, n_rows: int) -> Tensor | None:
-    if extra is None:
-        return None
-    if not isinstance(extra, Tensor) or extra.ndim == 0 or len(extra) != n_rows:
-        got = tuple(extra.shape) if isinstance(extra, Tensor) else type(extra).__name__
-        raise ValueError(
-            f"extra {k} that {name}.forward returns must be a tensor with one entry a row "
-            f"({n_rows} here) or None; got {got}"
-        )
-    # A value head gives (B, 1); against (B,) that would broadcast to (B, B) in a loss.
-    return extra.squeeze(-1) if extra.ndim == 2 and extra.shape[-1] == 1 else extra
+    for k, extra in enumerate(extras):
+        if extra is not None and (not isinstance(extra, Tensor) or extra.shape[:1] != (n_rows,)):
+            got = tuple(extra.shape) if isinstance(extra, Tensor) else type(extra).__name__
+            raise ValueError(
+                f"extra {k} that {name}.forward returns must be a tensor with one entry a row "
+                f"({n_rows} here) or None; got {got}"
+            )
+    return Output(recur_state, dist, _map(squeezed, tuple(extras)))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ Column = Tensor | tuple[Tensor | None, ...] | None
 
 
 class Step(NamedTuple):
-    """One row of a Rollout. Iterating over a rollout yields these; `rollout << step` appends one."""
+    """One row of a Rollout. Iterating over one yields these; `rollout << step` appends one."""
 
     state: Tensor
     action: Any = None
@@ -26,31 +27,35 @@ class Step(NamedTuple):
     logprob: Tensor | None = None
     entropy: Tensor | None = None
     others: tuple[Tensor | None, ...] | None = None
+    start: bool | None = None  # None: if the row before is an end row, or there is none
 
 
-def _required(name: str) -> property:
-    """A column that every rollout has, unless it is empty."""
-    return property(lambda rollout: rollout._column(name, "it is empty"))
+def _reader(name: str) -> property:
+    return property(lambda rollout: rollout._required(name))
 
 
 class Rollout:
     """A table of N steps: every column is a tensor whose first dimension is rows.
 
-    | column           | shape                   | meaning                                              |
-    |------------------|-------------------------|------------------------------------------------------|
-    | `states`         | (N, *obs)               | observation at the row                               |
-    | `recur_states`   | (N, *hidden), or tuple  | recurrent state *entering* the row; None if there is none |
-    | `actions`        | tuple of K × (N, *event)| one entry for each action component, as sampled      |
-    | `rewards`        | (N,)                    | reward of the step taken at the row                  |
-    | `logprobs`, `entropy` | (N,)               | summed over components; 0 at end rows                |
-    | `others`         | tuple of (N, …)         | the extras that the policy returned                  |
-    | `returns`, `advantages` | (N,)             | what a returns method, or you, last put there        |
-    | `end`            | (N,) bool               | the observation after the last step; its action was never executed |
-    | `terminated`     | (N,) bool               | an end row after which nothing comes: its value is 0 |
-    | `start`          | (N,) bool               | the first row after a reset                          |
+    | column                  | shape                    | meaning                              |
+    |-------------------------|--------------------------|--------------------------------------|
+    | `states`                | (N, *obs)                | observation at the row               |
+    | `recur_states`          | (N, *hidden), or a tuple | recurrent state *entering* the row;  |
+    |                         | of them, or None         | detached, zeros after a reset        |
+    | `actions`               | tuple of K × (N, *event) | one entry a component, as sampled    |
+    | `rewards`               | (N,)                     | reward of the step taken at the row  |
+    | `logprobs`, `entropy`   | (N,)                     | summed over components; 0 at the end |
+    | `others`                | tuple of (N, …), or None | the extras that the policy returned  |
+    | `returns`, `advantages` | (N,)                     | what a returns method, or you, last  |
+    |                         |                          | put there                            |
+    | `end`                   | (N,) bool                | the observation after the last step; |
+    |                         |                          | its action was never executed        |
+    | `terminated`            | (N,) bool                | an end row after which nothing       |
+    |                         |                          | comes: its value is 0                |
+    | `start`                 | (N,) bool                | the first row after a reset          |
 
-    Every episode that was sampled closes with its end row, so bootstrapping is one rule everywhere: the
-    next row's value, unless that row is `terminated`. `lengths` counts the rows of each episode.
+    Every episode that was sampled closes with its end row, so bootstrapping is one rule: the next
+    row's value, unless that row is `terminated`. `lengths` counts the rows of each episode.
     """
 
     COLUMNS = (
@@ -71,67 +76,45 @@ class Rollout:
         if columns:
             raise TypeError(f"a Rollout has no column {sorted(columns)}; it has {self.COLUMNS}")
         self._lengths = list(lengths)
-        self._dist, self.dry, self.vectorized = dist, dry, vectorized
+        self._dist, self._dry, self.vectorized = dist, dry, vectorized
         self._appended: list[Step] = []  # steps that `<<` added since the columns were last read
         self.frames: list[np.ndarray] = []  # pictures, one a row, of `episode(render=True)`
+        n = len(self)
+        for name, column in self._columns.items():
+            for tensor in _leaves(column):
+                if tensor.shape[:1] != (n,):
+                    got = tuple(tensor.shape)
+                    raise ValueError(f"{name} has shape {got}, the lengths add up to {n} rows")
 
     # ------------------------------------------------------------------ columns
 
-    def _column(self, name: str, cure: str = "") -> Any:
-        if self._appended:
-            self._stack_appended()
-        column = self._columns[name]
-        if column is None and cure:
-            raise RuntimeError(f"this rollout has no {name}: {cure}")
+    def _column(self, name: str) -> Any:
+        self._stack_appended()
+        return self._columns[name]
+
+    def _required(self, name: str) -> Any:
+        column = self._column(name)
+        if column is None:
+            raise RuntimeError(f"this rollout has no {name}: {self._why_missing(name)}")
         return column
 
-    states = _required("states")
-    actions = _required("actions")
-    rewards = _required("rewards")
-    end = _required("end")
-    terminated = _required("terminated")
-    start = _required("start")
+    states = _reader("states")
+    actions = _reader("actions")
+    rewards = _reader("rewards")
+    end = _reader("end")
+    terminated = _reader("terminated")
+    start = _reader("start")
+    logprobs = _reader("logprobs")
+    entropy = _reader("entropy")
+    others = _reader("others")
 
     @property
     def recur_states(self) -> Tensor | tuple[Tensor, ...] | None:
         return self._column("recur_states")
 
     @property
-    def logprobs(self) -> Tensor:
-        return self._column("logprobs", self._why_missing("logprobs"))
-
-    @property
-    def entropy(self) -> Tensor:
-        return self._column("entropy", self._why_missing("entropy"))
-
-    @property
-    def others(self) -> tuple[Tensor | None, ...]:
-        return self._column("others", self._why_missing("others"))
-
-    def _why_missing(self, name: str) -> str:
-        if self.dry:
-            return (
-                "it is dry and holds only states, actions and rewards; "
-                "agent(policy).evaluate(rollout) gives one that is not"
-            )
-        if name == "entropy" and self._columns["logprobs"] is not None:
-            return "this action distribution has no closed-form entropy; -rollout.logprobs estimates it"
-        return "the network that was run returned no action distribution"
-
-    @property
-    def dist(self):
-        """The ActionDistribution over all rows, after a one-pass `evaluate`."""
-        if self._dist is None:
-            raise RuntimeError(
-                "this rollout has no dist: only evaluate keeps it, when it runs all rows in one pass "
-                "(a feed-forward policy or a vectorized rollout), and slicing "
-                "or shuffling drops it"
-            )
-        return self._dist
-
-    @property
     def returns(self) -> Tensor:
-        return self._column("returns", "mc_returns, n_step_returns, gae or vtrace fills them")
+        return self._required("returns")
 
     @returns.setter
     def returns(self, values: Tensor) -> None:
@@ -139,23 +122,57 @@ class Rollout:
 
     @property
     def advantages(self) -> Tensor:
-        return self._column("advantages", "gae or vtrace fills them, or assign your own")
+        return self._required("advantages")
 
     @advantages.setter
     def advantages(self, values: Tensor) -> None:
         self._set("advantages", values)
 
     def _set(self, name: str, values: Tensor) -> None:
+        self._stack_appended()
         if not isinstance(values, Tensor) or values.shape != (len(self),):
             got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-            raise ValueError(f"{name} must be a tensor of shape ({len(self)},), one a row; got {got}")
+            raise ValueError(
+                f"{name} must be a tensor of shape ({len(self)},), one number a row; got {got}"
+            )
         self._columns[name] = values
+
+    def _why_missing(self, name: str) -> str:
+        if name == "returns":
+            return "mc_returns, n_step_returns, gae or vtrace fills them, or assign your own"
+        if name == "advantages":
+            return "gae or vtrace fills them, or assign your own"
+        if name not in ("logprobs", "entropy", "others") or not len(self):
+            return "it was built without them" if len(self) else "it is empty"
+        if self.dry:
+            return (
+                "it is dry and holds only states, actions and rewards; "
+                "agent(policy).evaluate(rollout) gives one that is not"
+            )
+        if name == "entropy" and self._columns["logprobs"] is not None:
+            return "its action distribution has no closed form; -rollout.logprobs estimates it"
+        return "the network that was run returned no action distribution"
+
+    @property
+    def dry(self) -> bool:
+        """Does it hold states, actions and rewards only?"""
+        self._stack_appended()
+        return self._dry
+
+    @property
+    def dist(self):
+        """The ActionDistribution over all rows, after a one-pass `evaluate`."""
+        if self._dist is None:
+            raise RuntimeError(
+                "this rollout has no dist: only evaluate keeps it, when it runs all rows in one "
+                "pass (a feed-forward policy or a vectorized rollout); slicing or shuffling drops it"
+            )
+        return self._dist
 
     @property
     def lengths(self) -> list[int]:
         """Rows of each episode, end row included."""
-        if self._appended:
-            self._stack_appended()
+        self._stack_appended()
         return self._lengths
 
     def __len__(self) -> int:
@@ -170,57 +187,80 @@ class Rollout:
     # ------------------------------------------------------------------ growing
 
     def __lshift__(self, step: Step) -> Rollout:
-        """Append one step. The row after an end row begins a new episode."""
+        """Append one step. The row after an end row begins a new episode.
+
+        An end row needs no action; `terminated` belongs to it, not to the step before."""
         if self.vectorized:
             raise ValueError("a vectorized rollout has forgotten time: append before vectorize()")
-        self._appended.append(step)
+        if step.terminated and not step.end:
+            raise ValueError(
+                "terminated marks an end row, the observation after the last step: append "
+                "Step(final_observation, end=True, terminated=True) after the step itself"
+            )
+        if step.end and step.reward:
+            raise ValueError(
+                "an end row has reward 0: the last reward belongs to the row before it"
+            )
+        # Copies: an environment may hand out the same buffer again at the next step.
+        self._appended.append(Step(*_map(lambda x: torch.as_tensor(x).clone(), step)))
         return self
 
     def _stack_appended(self) -> None:
+        if not self._appended:
+            return
         steps, self._appended = self._appended, []
         continues = bool(self._lengths) and not bool(self._columns["end"][-1])
-        end = torch.tensor([bool(step.end) for step in steps])
-        start = torch.cat([torch.tensor([not continues]), end[:-1]])
-        # An end row needs no action and no log-probability: it gets zeros of the others' shape.
-        blank = next((step for step in steps if step.action is not None), steps[0])
-        steps = [
-            step._replace(action=blank.action, logprob=_zeros(blank.logprob), entropy=_zeros(blank.entropy))
-            if step.end and step.action is None
-            else step
-            for step in steps
-        ]
+        ended = [not continues, *(bool(step.end) for step in steps[:-1])]
+        start = [e if s.start is None else bool(s.start) for e, s in zip(ended, steps)]
+        begins = [a or b for a, b in zip(ended, start)]
+        # What a row may go without is zeros: the action of an end row, the memory after a reset.
+        known = [*steps, *itertools.islice(self, 1)]
+        blank = {}
+        for name in ("action", "logprob", "entropy", "recur_state"):
+            values = (getattr(step, name) for step in known)
+            blank[name] = _map(torch.zeros_like, next((v for v in values if v is not None), None))
+        memory = blank.pop("recur_state")
+        for i, step in enumerate(steps):
+            fill = dict(blank) if step.end else {}
+            if start[i]:
+                fill["recur_state"] = memory
+            missing = {name: fill[name] for name in fill if getattr(step, name) is None}
+            steps[i] = step._replace(**missing)
         new = Rollout(
-            np.diff(np.flatnonzero(np.append(np.append(True, end[:-1]), True))).tolist(),
+            np.diff(np.flatnonzero([True, *begins[1:], True])).tolist(),
             dry=steps[0].logprob is None,
-            # clone: an environment may hand out the same buffer again at the next step
-            states=_stack([torch.as_tensor(step.state).clone() for step in steps]),
-            recur_states=_stack([step.recur_state for step in steps]),
-            actions=_stack([_as_tuple(step.action) for step in steps]),
-            rewards=torch.tensor([float(step.reward) for step in steps]),
-            end=end,
-            terminated=torch.tensor([bool(step.terminated) for step in steps]) & end,
-            start=start,
-            logprobs=_stack([step.logprob for step in steps]),
-            entropy=_stack([step.entropy for step in steps]),
-            others=_stack([step.others for step in steps]),
+            states=_stack("states", [step.state for step in steps]),
+            recur_states=_stack("recur_states", [step.recur_state for step in steps]),
+            actions=_stack("actions", [_as_tuple(step.action) for step in steps]),
+            rewards=_stack("rewards", [_scalar(step.reward.float()) for step in steps]),
+            end=_stack("end", [step.end for step in steps]),
+            terminated=_stack("terminated", [step.terminated for step in steps]),
+            start=torch.tensor(start),
+            logprobs=_stack("logprobs", [_map(_scalar, step.logprob) for step in steps]),
+            entropy=_stack("entropy", [_map(_scalar, step.entropy) for step in steps]),
+            others=_map(squeezed, _stack("others", [step.others for step in steps])),
         )
-        if self._lengths:
-            n = len(self._lengths)
+        n = len(self._lengths)
+        if n:
             new = Rollout.cat([self._with(), new])
-            if continues:
+            if not begins[0]:
                 new._lengths[n - 1 : n + 1] = [sum(new._lengths[n - 1 : n + 1])]
-        self._columns, self._lengths, self.dry = new._columns, new._lengths, new.dry
+        self._columns, self._lengths, self._dry = new._columns, new._lengths, new._dry
+        self._dist = None
 
     def __add__(self, other: Rollout) -> Rollout:
         """The episodes of both, one after the other."""
         return Rollout.cat([self, other]) if isinstance(other, Rollout) else NotImplemented
 
+    def __radd__(self, other: int) -> Rollout:
+        return self if other == 0 else NotImplemented  # sum(rollouts) begins with 0
+
     @classmethod
     def cat(cls, rollouts: Iterable[Rollout]) -> Rollout:
         """The episodes of several rollouts, one after the other.
 
-        `returns` and `advantages` travel if every one has them. Raises ValueError for rollouts that do
-        not fit together: dry with non-dry, vectorized with not, other shapes, other components."""
+        `returns` and `advantages` travel if every one has them. Raises ValueError for rollouts that
+        do not fit together: dry with non-dry, vectorized with not, other shapes or components."""
         parts = [rollout for rollout in rollouts if len(rollout)]
         if len(parts) < 2:
             return parts[0]._with() if parts else cls()
@@ -228,21 +268,19 @@ class Rollout:
         for other in parts[1:]:
             if other.dry != first.dry:
                 raise ValueError(
-                    "cannot put a dry rollout and one with log-probabilities together: run "
-                    "agent(policy).evaluate(rollout) on the dry one, or sample both with the same dry="
+                    "cannot put a dry rollout and one that is not together: run "
+                    "agent(policy).evaluate(rollout) on the dry one, or sample both with one dry="
                 )
             if other.vectorized != first.vectorized:
-                raise ValueError("only one of the rollouts is vectorized: add first, then vectorize()")
+                raise ValueError(
+                    "only one of the rollouts is vectorized: add first, then vectorize()"
+                )
         columns = {}
         for name in cls.COLUMNS:
             column = [part._column(name) for part in parts]
-            if name in ("returns", "advantages", "entropy") and any(c is None for c in column):
-                columns[name] = None
-                continue
-            try:
-                columns[name] = _zip_map(torch.cat, column)
-            except (ValueError, RuntimeError, TypeError) as error:
-                raise ValueError(f"the rollouts do not fit together in {name}: {error}") from error
+            travels = name not in ("returns", "advantages", "entropy")
+            if travels or all(c is not None for c in column):
+                columns[name] = _join(name, torch.cat, column)
         lengths = [length for part in parts for length in part.lengths]
         return cls(lengths, dry=first.dry, vectorized=first.vectorized, **columns)
 
@@ -251,17 +289,20 @@ class Rollout:
     def __getitem__(self, index: int | slice | Tensor) -> Rollout:
         """Python's index or slice of each episode's rows; of the rows themselves once vectorized.
 
-        `[:-1]` drops each episode's last row, `[-1]` gathers them; an episode left empty vanishes."""
+        `[:-1]` drops each episode's last row, `[-1]` gathers them; episodes left empty vanish."""
         if self.vectorized:
-            rows = np.arange(len(self))[[index] if isinstance(index, int) else index]
+            index = index.numpy(force=True) if isinstance(index, Tensor) else index
+            rows = np.arange(len(self))[index].flatten()
             return self._select(rows, [1] * len(rows))
-        if isinstance(index, int):
+        if isinstance(index, (int, np.integer)):
             short = [length for length in self.lengths if not -length <= index < length]
             if short:
                 raise IndexError(f"row {index} of each episode: one has only {short[0]} rows")
             index = slice(index, index + 1 or None)
         if not isinstance(index, slice):
-            raise TypeError("index a rollout with an int or a slice (of each episode), or vectorize()")
+            raise TypeError(
+                "index a rollout with an int or a slice (of each episode), or vectorize()"
+            )
         cut = {n: np.arange(n)[index] for n in set(self.lengths)}
         pieces = [cut[n] + offset for n, offset in zip(self.lengths, self._offsets(), strict=True)]
         lengths = [len(piece) for piece in pieces if len(piece)]
@@ -272,8 +313,9 @@ class Rollout:
         return np.cumsum(lengths) - lengths
 
     def _select(self, rows: np.ndarray, lengths: list[int]) -> Rollout:
-        index = torch.as_tensor(rows, dtype=torch.int64, device=self.rewards.device)
-        return self._with(lengths=lengths, dist=None, **self._map(lambda column: column[index]))
+        index = torch.from_numpy(rows)
+        selected = self._map(lambda column: column[index.to(column.device)])
+        return self._with(lengths=lengths, dist=None, **selected)
 
     def _map(self, f: Callable[[Tensor], Tensor]) -> dict[str, Column]:
         return {name: _map(f, self._column(name)) for name in self.COLUMNS}
@@ -296,7 +338,7 @@ class Rollout:
             return _map(lambda column: column[i], self._column(name))
 
         names = ("states", "actions", "rewards", "end", "terminated", "recur_states")
-        names += ("logprobs", "entropy", "others")
+        names += ("logprobs", "entropy", "others", "start")
         for i in range(len(self)):
             yield Step(*(row(name, i) for name in names))
 
@@ -313,7 +355,7 @@ class Rollout:
         return self._with(lengths=lengths)
 
     def vectorize(self) -> Rollout:
-        """Forget time: every row becomes its own one-step episode, so `evaluate` is one forward pass.
+        """Forget time: every row becomes its own one-step episode, so `evaluate` is one pass.
 
         Recurrent states travel along. Returns cannot be computed after it: compute them before."""
         return self._with(lengths=[1] * len(self), vectorized=True)
@@ -332,8 +374,8 @@ class Rollout:
     def minibatches(self, k: int) -> list[Rollout]:
         """Cut into `k` parts in the present order (shuffle first), dropping nothing.
 
-        Rows are dealt evenly, and come vectorized; a recurrent rollout that is not vectorized keeps its
-        episodes (or `chunks`) whole and deals those evenly."""
+        Rows are dealt evenly, and come vectorized; a recurrent rollout that is not vectorized keeps
+        its episodes (or `chunks`) whole and deals those evenly."""
         whole = self.recur_states is not None and not self.vectorized
         source = self if whole or self.vectorized else self.vectorize()
         count = len(source.lengths)
@@ -344,13 +386,13 @@ class Rollout:
         bounds = np.concatenate([source._offsets(), [len(source)]])
         return [
             source._select(np.arange(bounds[a], bounds[b]), source.lengths[a:b])
-            for a, b in zip(cuts, cuts[1:], strict=False)
+            for a, b in itertools.pairwise(cuts)
         ]
 
     # ------------------------------------------------------------------ returns
 
     def mc_returns(self, gamma: float = 1.0) -> Tensor:
-        """Monte-Carlo returns Σ γᵏ r_{t+k} to the episode's last row; never bootstraps. Shape (N,)."""
+        """Monte-Carlo returns Σ γᵏ r_{t+k} to the episode's last row, never bootstrapped: (N,)."""
         self._check_time()
         self.returns = functional.discounted_returns(self.rewards, self._last(), gamma)
         return self.returns
@@ -377,7 +419,7 @@ class Rollout:
     def vtrace(
         self, values: Tensor, log_ratios: Tensor, gamma: float, gae_lambda: float = 1.0
     ) -> Tensor:
-        """V-trace advantages (N,); `returns` becomes the targets v_t. `log_ratios` is log π − log μ."""
+        """V-trace advantages (N,); `returns` becomes v_t. `log_ratios` is log π − log μ, (N,)."""
         self._check_end_rows()
         self.returns, self.advantages = functional.vtrace(
             self.rewards, values, log_ratios, self.end, self.terminated, gamma, gae_lambda
@@ -386,7 +428,7 @@ class Rollout:
 
     def _last(self) -> Tensor:
         last = torch.zeros_like(self.end)
-        last[torch.as_tensor(self._offsets() + np.array(self.lengths) - 1)] = True
+        last[torch.from_numpy(np.cumsum(self.lengths, dtype=np.int64) - 1)] = True
         return last
 
     def _check_time(self) -> None:
@@ -400,8 +442,8 @@ class Rollout:
         self._check_time()
         if not bool(torch.equal(self.end, self._last())):
             raise RuntimeError(
-                "an episode's end row was cut (by a slice such as [:-1], or by chunks), so there is "
-                "nothing to bootstrap from: compute the returns first, then slice; they travel along"
+                "an episode's end row was cut (by a slice such as [:-1], or by chunks), so there "
+                "is nothing to bootstrap from: compute the returns first, they travel along"
             )
 
     # ------------------------------------------------------------------ housekeeping
@@ -422,8 +464,7 @@ class Rollout:
 def _as_tuple(action: Any) -> tuple[Tensor, ...]:
     if action is None:
         return ()
-    parts = action if isinstance(action, tuple) else (action,)
-    return tuple(torch.as_tensor(part).clone() for part in parts)
+    return action if isinstance(action, tuple) else (action,)
 
 
 def _map(f: Callable[[Tensor], Tensor], column: Column) -> Column:
@@ -433,22 +474,44 @@ def _map(f: Callable[[Tensor], Tensor], column: Column) -> Column:
     return None if column is None else f(column)
 
 
+def _leaves(column: Column) -> Iterator[Tensor]:
+    """The tensors of a column."""
+    if isinstance(column, tuple):
+        for entry in column:
+            yield from _leaves(entry)
+    elif column is not None:
+        yield column
+
+
 def _zip_map(f: Callable[[list[Tensor]], Tensor], columns: list[Column]) -> Column:
     """`f` of the corresponding tensors of several columns of the same form."""
     first = columns[0]
-    if any(type(column) is not type(first) for column in columns):
+    if len({column if column is None else isinstance(column, tuple) for column in columns}) > 1:
         raise TypeError("one has them and another has none")
     if isinstance(first, tuple):
         return tuple(_zip_map(f, list(entries)) for entries in zip(*columns, strict=True))
     return None if first is None else f(columns)
 
 
-def _zeros(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else torch.zeros_like(tensor)
+def _join(name: str, f: Callable[[list[Tensor]], Tensor], columns: list[Column]) -> Column:
+    """`_zip_map`, with an error that names the column."""
+    try:
+        return _zip_map(f, columns)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ValueError(f"the rows do not fit together in {name}: {error}") from error
 
 
-def _stack(rows: list[Column]) -> Column:
-    return _zip_map(lambda tensors: torch.stack([torch.as_tensor(x) for x in tensors]), rows)
+def _stack(name: str, rows: list[Column]) -> Column:
+    return _join(name, torch.stack, rows)
+
+
+def _scalar(x: Tensor) -> Tensor:
+    return x.reshape(())  # (1,), stacked, would broadcast against (N,)
+
+
+def squeezed(extra: Tensor) -> Tensor:
+    """A value head gives (B, 1); against (B,) that would broadcast to (B, B) in a loss: so (B,)."""
+    return extra.squeeze(-1) if extra.ndim == 2 and extra.shape[-1] == 1 else extra
 
 
 def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from rlx.batch import EnvBatch
 from rlx.policy import ActionDistribution, Output, Parametric, RecurState, no_validation, run
-from rlx.rollout import Column, Rollout, _map, _stack, _zip_map
+from rlx.rollout import Column, Rollout, _join, _map, _stack
 
 
 @dataclass
@@ -55,60 +57,65 @@ def collect(
     active: int | None = None,
     frames: list[np.ndarray] | None = None,
 ) -> tuple[Rollout, Carry, Finished]:
-    """Play `policy` for `n_steps` steps of every environment; with `once`, at most until each of the
-    first `active` environments has finished one episode, of which the rollout then consists.
+    """Play `policy` for `n_steps` steps of every environment; with `once`, at most until each of
+    the first `active` environments has finished one episode, of which the rollout then consists.
 
-    Every fragment closes with an end row, on which the policy has run too. Returns the rollout, where
-    sampling now stands, and the episodes that finished."""
+    Every fragment closes with an end row, on which the policy has run too. Returns the rollout,
+    where sampling now stands, and the episodes that finished."""
     table = _Table(envs, dry)
     observations, recur = carry.observations, carry.recur_state
     fresh, stale, ghost = carry.fresh, carry.stale, carry.ghost
     playing = np.arange(envs.num_envs) < (active or envs.num_envs)
-    with no_validation(), torch.no_grad() if dry else contextlib.nullcontext():
-        for t in itertools.count():
-            last = t == n_steps or not playing.any()
-            if last and not envs.ghost and not (playing & ~fresh).any():
-                break  # every end row is in the table already
-            if stale.any() and not last:
-                observations, stale = envs.refresh(observations, stale), np.zeros_like(stale)
-            recur = _forget(recur, fresh)
-            output = run(policy, recur, observations)
-            if t == 0:
-                envs.check(output.dist)
-            actions = output.dist.mode if greedy else output.dist.sample()
-            table.add(observations, recur, actions, output, fresh, ghost)
-            if frames is not None:
-                frames.append(envs.env.render())
-            if last:
-                break
-
-            try:
-                observations, rewards, terminated, truncated, final = envs.step(actions)
-            except Exception as error:
-                table.check_finite()  # a NaN action is the likelier cause, and the better message
-                raise RuntimeError(
-                    f"the environment raised {type(error).__name__} at step {t}: {error}. This rollout "
-                    "is lost; the agent starts from a reset at its next call."
-                ) from error
-            done = terminated | truncated
-            table.add_step(rewards, terminated, done)
-            recur = output.recur_state
-            if envs.ghost:
-                fresh, ghost = ghost, done
-            else:
-                fresh = stale = done
-            if final is not None:
-                ended = torch.as_tensor(np.flatnonzero(done), device=envs.device)
-                recur_ended = _map(lambda h, ended=ended: h[ended], recur)
-                output = run(policy, recur_ended, final)
-                table.add_end(t, ended, final, recur_ended, output, terminated[done])
+    try:
+        with no_validation(), torch.no_grad() if dry else contextlib.nullcontext():
+            for t in itertools.count():
+                last = t == n_steps or not playing.any()
+                if last and not envs.ghost and not (playing & ~fresh).any():
+                    break  # every end row is in the table already
+                if stale.any() and not last:
+                    observations, stale = envs.refresh(observations, stale), np.zeros_like(stale)
+                recur = _forget(recur, fresh)
+                table.observations.append(observations)
+                output = run(policy, recur, observations)
+                if t == 0:
+                    envs.check(output.dist)
+                table.dists.append(output.dist)
+                actions = output.dist.mode if greedy else output.dist.sample()
+                table.add(recur, actions, output, fresh, ghost)
                 if frames is not None:
                     frames.append(envs.env.render())
-            if once:
-                playing = playing & ~done
+                if last:
+                    break
+
+                try:
+                    observations, rewards, terminated, truncated, final = envs.step(actions)
+                except Exception as error:
+                    raise RuntimeError(
+                        f"the environment raised {type(error).__name__} at step {t} of this call: "
+                        f"{error}. The rollout is lost; the next call starts from a reset."
+                    ) from error
+                done = terminated | truncated
+                table.add_step(rewards, terminated, done)
+                recur = output.recur_state
+                if envs.ghost:
+                    fresh, ghost = ghost, done
+                else:
+                    fresh = stale = done
+                if final is not None:
+                    ended = np.flatnonzero(done)
+                    table.finals.append((t, ended, final))
+                    table.add_end(policy, recur, terminated[done])
+                    if frames is not None:
+                        frames.append(envs.env.render())
+                if once:
+                    playing = playing & ~done
+    except Exception:
+        table.check_finite()  # a NaN is the likelier cause, and says more
+        raise
     rollout, finished, returns, lengths = table.assemble(once, active or envs.num_envs, carry)
     recur = _map(Tensor.detach, recur)
-    return rollout, Carry(policy, observations, recur, fresh, stale, ghost, returns, lengths), finished
+    carry = Carry(policy, observations, recur, fresh, stale, ghost, returns, lengths)
+    return rollout, carry, finished
 
 
 def _forget(recur: RecurState, fresh: np.ndarray) -> RecurState:
@@ -130,10 +137,11 @@ class _Table:
 
     def __init__(self, envs: EnvBatch, dry: bool) -> None:
         self.envs, self.dry = envs, dry
-        self.rows: list[tuple[Column, ...]] = []
-        self.end_rows: list[tuple[Column, ...]] = []
+        self.observations: list[Tensor] = []
         self.dists: list[ActionDistribution] = []
-        self.end_at: list[tuple[int, np.ndarray]] = []  # (step, environments) of `end_rows`
+        self.rows: list[tuple[Column, ...]] = []
+        self.finals: list[tuple[int, np.ndarray, Tensor]] = []  # (step, environments, observations)
+        self.end_rows: list[tuple[Column, ...]] = []  # what the policy made of `finals`
         self.end_terminated: list[np.ndarray] = []
         self.fresh: list[np.ndarray] = []
         self.ghost: list[np.ndarray] = []
@@ -141,9 +149,8 @@ class _Table:
         self.terminated: list[np.ndarray] = []
         self.done: list[np.ndarray] = []
 
-    def add(self, states, recur, actions, output: Output, fresh, ghost) -> None:
-        self.rows.append(self._row(states, recur, actions, output))
-        self.dists.append(output.dist)
+    def add(self, recur, actions, output: Output, fresh, ghost) -> None:
+        self.rows.append(self._row(self.observations[-1], recur, actions, output))
         self.fresh.append(fresh)
         self.ghost.append(ghost)
 
@@ -152,9 +159,13 @@ class _Table:
         self.terminated.append(terminated)
         self.done.append(done)
 
-    def add_end(self, t, ended, states, recur, output: Output, terminated) -> None:
-        self.end_rows.append(self._row(states, recur, output.dist.sample(), output))
-        self.end_at.append((t, ended.cpu().numpy()))
+    def add_end(self, policy: Parametric, recur: RecurState, terminated: np.ndarray) -> None:
+        """Run the policy on the latest of `finals`, too: its value is wanted there."""
+        _, ended, final = self.finals[-1]
+        index = torch.as_tensor(ended, device=self.envs.device)
+        recur = _map(lambda h: h[index], recur)
+        output = run(policy, recur, final)
+        self.end_rows.append(self._row(final, recur, output.dist.sample(), output))
         self.end_terminated.append(terminated)
 
     def _row(self, states, recur, actions, output: Output) -> tuple[Column, ...]:
@@ -201,7 +212,7 @@ class _Table:
         order = np.full((n_envs, n_rows, 2), -1)
         order[..., 0] = np.where(keep, np.arange(n_rows * n_envs).reshape(n_rows, n_envs), -1).T
         n_extra = 0
-        for t, ended in self.end_at:
+        for t, ended, _ in self.finals:
             index = n_rows * n_envs + n_extra + np.arange(len(ended))
             order[ended, t, 1] = np.where(keep[t, ended], index, -1)
             n_extra += len(ended)
@@ -232,7 +243,9 @@ class _Table:
         first = np.cumsum(lengths) - lengths
         env = np.nonzero(order >= 0)[0][first]
         goes_on = ~start[first]
-        sums = np.add.reduceat(rollout.rewards.cpu().numpy(), first) if len(first) else np.zeros(0)
+        sums = np.zeros(0)
+        if len(first):
+            sums = np.add.reduceat(rollout.rewards.numpy(force=True), first, dtype=np.float64)
         sums = sums + np.where(goes_on, carry.returns[env], 0.0)
         steps = lengths - 1 + np.where(goes_on, carry.lengths[env], 0)
         over = flat(ghost, True)[first + lengths - 1] | once
@@ -245,9 +258,9 @@ class _Table:
         names = ("states", "recur_states", "actions", "logprobs", "entropy", "others")
         columns = {}
         for k, name in enumerate(names):
-            column = _map(lambda x: x.flatten(0, 1), _stack([row[k] for row in self.rows]))
+            column = _map(lambda x: x.flatten(0, 1), _stack(name, [row[k] for row in self.rows]))
             if self.end_rows:
-                column = _zip_map(torch.cat, [column, *(row[k] for row in self.end_rows)])
+                column = _join(name, torch.cat, [column, *(row[k] for row in self.end_rows)])
             columns[name] = _map(lambda x: x[rows], column)
         return columns
 
@@ -259,26 +272,32 @@ class _Table:
 
         Once a call, not once a step: it would cost as much as the environment."""
 
-        def check(what: str, finite: Tensor, cause: str = "the environment produced it") -> None:
-            if not finite.all():
-                t, env = (~finite.flatten(2).all(-1)).nonzero()[0].tolist()
+        def check(what: str, steps: Sequence[Tensor], legal=torch.isfinite, cause="") -> None:
+            if not steps or not steps[0].is_floating_point():
+                return
+            legal = legal(torch.stack(list(steps)))
+            if not legal.all():
+                t, env = (~legal).nonzero()[0, :2].tolist()
+                cause = cause or "the environment produced it"
                 raise ValueError(
                     f"{what} not finite at step {t} of this call, environment {env}: {cause}"
                 )
 
-        check("an observation is", torch.stack([row[0] for row in self.rows]).isfinite()[..., None])
-        for (t, ended), row in zip(self.end_at, self.end_rows, strict=True):
-            if not row[0].isfinite().all():
-                raise ValueError(f"a final observation is not finite at step {t}, environments {ended}")
-        if self.rewards:
-            check("a reward is", self._tensor(np.stack(self.rewards)).isfinite()[..., None])
-        for k, component in enumerate(self.dists[0].components):
-            if hasattr(component, "_param"):  # Categorical, Bernoulli: a NaN does not show in a sample
-                shown = [dist.components[k]._param for dist in self.dists]
-            else:
-                shown = [row[2][k] for row in self.rows]
-            cause = "the network's weights are not finite (did a training step diverge?)"
-            check("the policy's probabilities are", ~torch.stack(shown).isnan()[..., None], cause)
+        check("an observation is", self.observations)
+        check("a reward is", [torch.from_numpy(rewards) for rewards in self.rewards])
+        for t, ended, final in self.finals:
+            if not final.isfinite().all():
+                env = ended[(~final.isfinite()).nonzero()[0, 0].item()]
+                raise ValueError(
+                    f"the final observation of environment {env} is not finite: it ended with step "
+                    f"{t} of this call"
+                )
+        cause = "the network's weights are not finite, or its inputs huge (did training diverge?)"
+        for steps in zip(*(list(dist.parameters()) for dist in self.dists)):
+            if steps[0].shape[:1] == (self.envs.num_envs,):  # a logit of −inf forbids an action
+                check("the policy's probabilities are", steps, lambda x: x < math.inf, cause)
+        for steps in zip(*(row[2] for row in self.rows)):
+            check("the policy's actions are", steps, cause=cause)
 
 
 def _blank_end_rows(rollout: Rollout) -> None:

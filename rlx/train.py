@@ -1,19 +1,22 @@
-"""The one training loop."""
+"""The one training loop: budgets, progress, checkpoints."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from rlx import checkpoint as checkpoints
 from rlx.algos.base import Algorithm
 
 Metrics = dict[str, float]
+Callback = Callable[[Algorithm, Metrics], object]
 
 
 class History(list):
@@ -33,67 +36,95 @@ def iterate(
     episodes: int | None = None,
     seconds: float | None = None,
     stop_return: float | None = None,
-    window: int = 100,
+    callbacks: Iterable[Callback] = (),
+    checkpoint: str | Path | None = None,
+    every: int = 10,
+    seed: int = 0,
+    resume: bool = False,
+    extra: dict[str, Any] | None = None,
 ) -> Iterator[Metrics]:
     """Update until a budget is spent or the running return reaches `stop_return`; yields metrics.
 
-    Budgets count from here on: `updates`, environment `steps`, `episodes`, wall-clock `seconds`.
-    `running_return` is the mean over the last `window` training episodes; the run is stopped by it
-    only once there are that many. Networks this small run faster on one thread: so they do."""
-    if updates is None and steps is None and episodes is None and seconds is None:
+    Budgets count from here on: `updates`, environment `steps`, `episodes`, `seconds`; a resumed run
+    has what was left of its budget. `running_return` is the mean over the last 100 training episodes;
+    it stops the run only once there are that many. After each update the `callbacks` are called with
+    the algorithm and the metrics. With `checkpoint`, that file is written after `every` so many
+    updates and at the end (see `rlx.checkpoint`; `seed` and the number of updates seed the
+    environments there); `resume` goes on from it. Networks this small run faster on one thread.
+
+    Whatever goes wrong, the error says where the last checkpoint is."""
+    if all(budget is None for budget in (updates, steps, episodes, seconds)):
         raise ValueError("give a budget: updates=, steps=, episodes= or seconds=")
-    recent: deque[float] = deque(maxlen=window)
-    began, before = time.perf_counter(), (algorithm.updates, algorithm.steps, algorithm.episodes)
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs checkpoint=, the file to go on from")
+    budgets = dict(updates=updates, steps=steps, episodes=episodes, seconds=seconds)
+    begin = {name: getattr(algorithm, name) for name in budgets}
+    if resume:
+        extra = {**checkpoints.resume(checkpoint, algorithm), **(extra or {})}
+        begin = extra["begin"]
+
+    def border() -> None:
+        algorithm.agent.seed(checkpoints.border_seed(seed, algorithm.updates))
+        checkpoints.save(checkpoint, algorithm, {**(extra or {}), "begin": begin})
+
+    def spent() -> bool:
+        full = len(algorithm.recent) == algorithm.recent.maxlen
+        return (full and stop_return is not None and running() >= stop_return) or any(
+            budget is not None and getattr(algorithm, name) - begin[name] >= budget
+            for name, budget in budgets.items()
+        )
+
+    def running() -> float:
+        return float(np.mean(algorithm.recent)) if algorithm.recent else math.nan
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        while True:
+        if checkpoint is not None:
+            border()  # also after resuming: it makes the same environments, and the same file
+        while not spent():
+            began = time.perf_counter()
             metrics = algorithm.update()
-            recent.extend(algorithm.agent.finished.returns)
-            elapsed = time.perf_counter() - began
-            running = float(np.mean(recent)) if recent else math.nan
-            counts = (algorithm.updates, algorithm.steps, algorithm.episodes)
-            yield {
-                **dict(zip(("updates", "steps", "episodes"), counts, strict=True)),
-                "seconds": elapsed,
-                "running_return": running,
+            algorithm.seconds += time.perf_counter() - began
+            metrics = {
+                **{name: getattr(algorithm, name) for name in algorithm.counters},
+                "running_return": running(),
                 **metrics,
             }
-            budgets = zip(counts, before, (updates, steps, episodes), strict=True)
-            if any(budget and count - start >= budget for count, start, budget in budgets):
-                return
-            if seconds and time.perf_counter() - began >= seconds:
-                return
-            if stop_return is not None and len(recent) == window and running >= stop_return:
-                return
+            for callback in callbacks:
+                callback(algorithm, metrics)
+            if checkpoint is not None and (algorithm.updates % every == 0 or spent()):
+                border()
+            yield metrics
+    except Exception as error:
+        if checkpoint is not None and Path(checkpoint).exists():
+            error.add_note(f"The last checkpoint is {checkpoint}; resume=True goes on from there.")
+        raise
     finally:
         torch.set_num_threads(threads)
 
 
-def train(
-    algorithm: Algorithm,
-    *,
-    callbacks: Iterable[Callable[[Algorithm, Metrics], object]] = (),
-    progress: bool = True,
-    **budget: float | None,
-) -> History:
-    """Train with a progress bar; returns what each update reported.
+def train(algorithm: Algorithm, *, progress: bool = True, **options: Any) -> History:
+    """Train with a progress bar; returns what each update reported. `options` are `iterate`'s.
 
-    `budget` is what `iterate` takes: `updates`, `steps`, `episodes`, `seconds`, `stop_return`, `window`.
-    Each callback is called as `callback(algorithm, metrics)` after every update. An interrupt (Ctrl-C,
-    the notebook's ■) ends training cleanly: the policy keeps what it has learned."""
+    An interrupt (Ctrl-C, the notebook's ■) ends training cleanly: the policy keeps what it has
+    learned, and calling `train` again goes on."""
     history = History()
-    with tqdm(total=budget.get("updates"), unit="update", disable=not progress) as bar:
+    with tqdm(total=options.get("updates"), unit="update", disable=not progress, mininterval=0.5) as bar:
         try:
-            for metrics in iterate(algorithm, **budget):
+            for metrics in iterate(algorithm, **options):
                 history.append(metrics)
-                for callback in callbacks:
-                    callback(algorithm, metrics)
                 rate = metrics["steps"] / max(metrics["seconds"], 1e-9)
                 bar.set_postfix_str(
-                    f"return {metrics['running_return']:.1f}, {rate:,.0f} steps/s", refresh=False
+                    f"return {metrics['running_return']:.1f}, length {metrics['length']:.0f}, "
+                    f"{rate:,.0f} steps/s",
+                    refresh=False,
                 )
                 bar.update()
         except KeyboardInterrupt:
-            bar.write(f"interrupted after {len(history)} updates; call train again to go on")
+            where = options.get("checkpoint")
+            bar.write(
+                f"Interrupted after {algorithm.updates} updates. The policy keeps what it has learned; "
+                + (f"{where} holds the last checkpoint." if where else "call train again to go on.")
+            )
     return history

@@ -36,8 +36,10 @@ class A2C(Algorithm):
         self.value_coef, self.entropy_reg = value_coef, entropy_reg
 
     def update(self) -> dict[str, float]:
-        rollout = self.agent(self.policy).segment(self.n_steps, dry=True)
-        rollout = self.agent(self.policy).evaluate(rollout)
+        runner = self.agent(self.policy)
+        # One step of one environment may be the reset between two episodes: no rows. Then the next.
+        rollout = runner.segment(self.n_steps, dry=True) or runner.segment(self.n_steps, dry=True)
+        rollout = runner.evaluate(rollout)
         values, *_ = rollout.others
         rollout.gae(values.detach(), self.gamma, self.gae_lambda)
         rollout = rollout[:-1]  # end rows have served: their values are in the targets

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from collections import deque
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,8 +20,11 @@ class Algorithm:
     A subclass writes `update()`, which samples, computes a loss, calls `self.minimize(**terms)` and
     returns `self.report(...)`: a dict of metrics under their usual names. The agent's optimizer is
     used; if it has none, it gets Adam with learning rate `lr`. `grad_clip` bounds the gradient's norm
-    (0: not at all). `steps`, `episodes` and `updates` count what has been done so far.
+    (0: not at all). `steps`, `episodes` and `updates` count what has been done so far, `recent` holds
+    the returns of the last episodes.
     """
+
+    counters = ("updates", "steps", "episodes", "seconds")
 
     def __init__(
         self, agent: Agent, policy: Parametric, *, lr: float = 3e-3, grad_clip: float = 0.0
@@ -27,6 +34,8 @@ class Algorithm:
             # fused: one kernel for all parameters, which for small networks is several times faster
             agent.optimizer = torch.optim.Adam(policy.parameters(), lr=lr, fused=True)
         self.updates = self.steps = self.episodes = 0
+        self.seconds = 0.0  # spent in the training loop
+        self.recent: deque[float] = deque(maxlen=100)
 
     def update(self) -> dict[str, float]:
         """Sample, improve the policy once, and return metrics."""
@@ -35,18 +44,27 @@ class Algorithm:
     def minimize(self, **terms: Tensor) -> dict[str, float]:
         """One optimizer step on the sum of the loss `terms`. Returns them as numbers.
 
-        Raises FloatingPointError, before anything is changed, if a term is not finite."""
+        Raises FloatingPointError, before anything is changed, if a term or the gradient is not
+        finite."""
         for name, term in terms.items():
-            if not term.isfinite():
-                raise FloatingPointError(
-                    f"{name} is {term.item()} in update {self.updates + 1}: the step was not taken, and "
-                    "the policy is as it was after the update before. Often the learning rate is too "
-                    "high, or a reward is huge; a smaller lr or grad_clip=0.5 helps."
-                )
+            self._check_finite(name, term)
         self.agent.zero_grad()
         sum(terms.values()).backward()
+        # A finite loss may have a gradient that is NaN, or too large for Adam to square: either
+        # would spoil the policy, or the optimizer, without a sound.
+        parameters = [p for group in self.agent.optimizer.param_groups for p in group["params"]]
+        gradients = [p.grad.flatten() for p in parameters if p.grad is not None]
+        self._check_finite("the gradient's norm", torch.cat(gradients).norm())
         self.agent.step(self.grad_clip)
         return {name: term.item() for name, term in terms.items()}
+
+    def _check_finite(self, name: str, number: Tensor) -> None:
+        if not number.isfinite():
+            raise FloatingPointError(
+                f"{name} is {number.item()} in update {self.updates + 1}: this step was not taken, "
+                "the policy still is what the step before made it. Often the learning rate is "
+                "too high or a reward is huge; a smaller lr or grad_clip=0.5 helps."
+            )
 
     def report(self, n_steps: int, **metrics: float) -> dict[str, float]:
         """Count `n_steps` environment steps and one update; add the episodes' figures to `metrics`.
@@ -56,9 +74,33 @@ class Algorithm:
         self.updates += 1
         self.steps += n_steps
         self.episodes += len(finished.returns)
+        self.recent.extend(finished.returns)
         ended = len(finished.returns) > 0
         return {
             "return": float(np.mean(finished.returns)) if ended else float("nan"),
             "length": float(np.mean(finished.lengths)) if ended else float("nan"),
             **metrics,
         }
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes during training: networks, optimizers, schedules, counters.
+
+        An algorithm that keeps more than that adds it here and in `load_state_dict`."""
+        return {
+            "parts": {name: copy.deepcopy(part.state_dict()) for name, part in self._parts().items()},
+            "counters": {name: getattr(self, name) for name in self.counters},
+            "recent": list(self.recent),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state["parts"][name])
+        for name in self.counters:
+            setattr(self, name, state["counters"][name])
+        self.recent = deque(state["recent"], maxlen=self.recent.maxlen)
+
+    def _parts(self) -> dict[str, Any]:
+        """Everything of ours that has a state of its own: modules, optimizers, schedules."""
+        parts = {**vars(self), "optimizer": self.agent.optimizer}
+        return {name: part for name, part in parts.items() if hasattr(part, "load_state_dict")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch.nn.functional import mse_loss
@@ -93,3 +95,12 @@ class OffPAC(Algorithm):
             "explained_variance": functional.explained_variance(values, new.returns).item(),
             **losses,
         }
+
+    def state_dict(self) -> dict[str, Any]:
+        episodes = [{"lengths": r.lengths, "dry": r.dry, **r._columns} for r in self.stored]
+        return {**super().state_dict(), "stored": episodes, "usage": self.usage}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.stored = [Rollout(**episode) for episode in state["stored"]]
+        self.usage = list(state["usage"])

@@ -67,7 +67,9 @@ class PPO(Algorithm):
     def sample(self) -> Rollout:
         """Rows with the log-probabilities and values of the policy that sampled them, and targets."""
         runner = self.agent(self.policy)
-        rollout = runner.evaluate(runner.segment(self.n_steps, dry=True))
+        # One step of one environment may be the reset between two episodes: no rows. Then the next.
+        rollout = runner.segment(self.n_steps, dry=True) or runner.segment(self.n_steps, dry=True)
+        rollout = runner.evaluate(rollout)
         values, *_ = rollout.others
         rollout.gae(values, self.gamma, self.gae_lambda)
         return rollout[:-1]  # end rows have served: their values are in the targets

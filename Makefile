@@ -1,0 +1,88 @@
+# The whole project from a clean clone, with nothing but python3 and make. `make` alone lists the targets.
+
+PYTHON ?= python3
+JOBS   ?= 2
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAGE  := tools/stage
+PIP    := env PYTHONWARNINGS=ignore $(PY) -m pip install $(PIP_FLAGS) -c constraints.txt
+PYTEST := $(PY) -m pytest
+NBVAL  := $(PYTEST) --nbval-current-env -n $(JOBS) --dist loadfile
+
+# On Linux the default index serves PyTorch's CUDA build, several gigabytes that this course has no use for.
+ifeq ($(TORCH),cpu)
+export PIP_EXTRA_INDEX_URL := $(PIP_EXTRA_INDEX_URL) https://download.pytorch.org/whl/cpu
+endif
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+SOLUTIONS := $(wildcard solutions/*.ipynb solutions/*/*.ipynb)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help lab test lint test-library test-notebooks test-solutions test-browser notebooks bench clean
+
+help:
+	@echo 'make lab         open the course in JupyterLab      (ARGS="--no-browser --port=9000")'
+	@echo 'make test        everything CI runs: lint, library, notebooks, solutions, browser'
+	@echo 'make notebooks   run the notebooks again and save them tidily    (ONLY="path …")'
+	@echo 'make bench       measure rlx beside its peers'
+	@echo 'make clean       remove the environment and everything else that was built'
+	@echo
+	@echo 'TORCH=cpu        on Linux: PyTorch without CUDA, ten times smaller to download'
+	@echo 'PYTHON=python3.x another interpreter for the environment'
+
+# One stamp for each set of extras: the second call of any target finds it and installs nothing.
+# (The pip that comes with Python 3.11 takes twice as long as the one that is pinned.)
+$(VENV)/.course: pyproject.toml constraints.txt
+	@tools/venv "$(PYTHON)" $(VENV)
+	@$(PIP) --quiet --upgrade pip
+	@$(STAGE) 'install rlx and the course (over 1 GB: some minutes, once)' $(PIP) -e '.[course,tensorboard]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.course
+	@$(STAGE) 'install the test tools' $(PIP) -e '.[test]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.course
+	@$(STAGE) 'install the peers' $(PIP) -e '.[bench]'
+	@touch $@
+
+# The folder with our defaults spares the learner a popup; as root JupyterLab runs only when told to.
+lab: $(VENV)/.course
+	JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" $(PY) -m jupyterlab \
+	    $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/00_start_here.ipynb
+
+test: lint test-library test-notebooks test-solutions test-browser
+
+lint: $(VENV)/.test
+	@$(STAGE) 'ruff check' $(PY) -m ruff check .
+	@$(STAGE) 'ruff format' $(PY) -m ruff format --check .
+
+test-library: $(VENV)/.test
+	@$(STAGE) 'library tests' $(PYTEST) -n $(JOBS) --dist worksteal --timeout 300 tests --ignore tests/browser
+
+# The chapters may draw and time things, so only their tagged cells are compared; solutions are compared whole.
+# A notebook's cells share a kernel: in parallel only by file.
+test-notebooks: $(VENV)/.test
+ifneq ($(NOTEBOOKS),)
+	@$(STAGE) 'notebooks run' $(NBVAL) --nbval-lax $(NOTEBOOKS)
+endif
+
+test-solutions: $(VENV)/.test
+ifneq ($(SOLUTIONS),)
+	@$(STAGE) 'solutions reproduce' $(NBVAL) --nbval $(SOLUTIONS)
+endif
+
+test-browser: $(VENV)/.test
+	@$(STAGE) 'browser tests' $(PYTEST) --timeout 300 tests/browser
+
+notebooks: $(VENV)/.test
+	$(PY) tools/run_notebooks.py $(or $(ONLY),$(NOTEBOOKS) $(SOLUTIONS))
+
+bench: $(VENV)/.bench
+	@for file in benchmarks/*.py; do $(STAGE) "$$file" $(PY) "$$file" || exit; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache screenshots
+	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

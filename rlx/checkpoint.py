@@ -1,0 +1,112 @@
+"""Checkpoints: everything a run needs to go on exactly as if it had never stopped.
+
+A checkpoint is always a border at which every environment is reset, with a seed made from the run's
+seed and the number of updates; a run that is never interrupted does the same. So no environment's
+inner state has to be saved, and a resumed run gives, on the CPU, bit for bit the same parameters.
+(A wrapper with state of its own, such as running averages of observations, is beyond this.)
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from rlx.algos.base import Algorithm
+
+FORMAT = "rlx checkpoint 1"
+
+
+def save(path: str | Path, algorithm: Algorithm, extra: dict[str, Any] | None = None) -> None:
+    """Write a checkpoint of `algorithm` to `path`, whole or not at all.
+
+    `extra` may hold numbers, strings, lists and dicts; `load` returns it. Raises OSError if the disk
+    is full or not writable; a file that was at `path` before is then untouched."""
+    path = Path(path)
+    content = {
+        "format": FORMAT,
+        "algorithm": type(algorithm).__name__,
+        "state": algorithm.state_dict(),
+        "random": _random_states(),
+        "extra": extra or {},
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)  # atomic: a reader sees the old file or the new one
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        kept = "; the checkpoint before it is untouched" if path.exists() else ""
+        raise OSError(f"could not write the checkpoint {path}: {error}{kept}") from error
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint without executing anything in it, so that a stranger's file is safe to open.
+
+    Raises FileNotFoundError, or ValueError if the file is truncated or not a checkpoint of rlx."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no checkpoint {path}") from None
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError, OSError) as error:
+        raise ValueError(
+            f"{path} is not a whole rlx checkpoint (truncated, or another program's file)"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path} is not a checkpoint of this version of rlx ({FORMAT})")
+    return content
+
+
+def resume(path: str | Path, algorithm: Algorithm) -> dict[str, Any]:
+    """Put `algorithm`, and all random number generators, where the checkpoint at `path` was taken.
+
+    Returns what was saved as `extra`. Raises ValueError if the checkpoint is another algorithm's or
+    another network's; `algorithm` is then as it was."""
+    content = load(path)
+    name = type(algorithm).__name__
+    if content["algorithm"] != name:
+        raise ValueError(f"{path} was saved by {content['algorithm']}, and cannot resume {name}")
+    before = algorithm.state_dict()
+    try:
+        algorithm.load_state_dict(content["state"])
+    except (RuntimeError, KeyError, ValueError) as error:
+        algorithm.load_state_dict(before)
+        raise ValueError(f"{path} does not fit this {name}, its networks differ: {error}") from error
+    _restore_random_states(content["random"])
+    return content["extra"]
+
+
+def border_seed(seed: int, updates: int) -> int:
+    """The seed of all environments at the checkpoint after `updates`."""
+    return int(np.random.SeedSequence([seed, updates]).generate_state(1)[0] >> 1)
+
+
+def _random_states() -> dict[str, Any]:
+    name, keys, *rest = np.random.get_state()
+    version, words, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
+        "python": [version, torch.tensor(words), gauss],
+    }
+
+
+def _restore_random_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["torch"])
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words.tolist()), gauss))

@@ -1,0 +1,203 @@
+"""`history = await live(algorithm, updates=60)`: train, and see it."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import io
+import os
+import time
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from rlx.algos.base import Algorithm
+from rlx.course.picture import Picture, svg_curve
+from rlx.course.watch import rendered
+from rlx.sampling import collect, reset
+from rlx.train import History, Metrics, iterate
+
+
+async def live(
+    algorithm: Algorithm, *, x: str = "steps", show: bool = False, **options: Any
+) -> History:
+    """Train `algorithm` and draw its return as it grows; returns what each update reported.
+
+    `options` are `rlx.train.iterate`'s: a budget (`updates`, `steps`, `episodes`, `seconds`),
+    `stop_return`, `checkpoint` and so on. `x` runs along the axis: "steps", "episodes", "updates"
+    or "seconds". `show` adds the newest agent, playing greedily, if its environment can be drawn.
+
+    In a notebook write `await live(…)`: the awaiting is what lets the Stop button through. Stop, or
+    the kernel's ■, ends training after the current update; the policy keeps what it has learned. In
+    a script, `asyncio.run(live(…))` prints a line of text instead.
+    """
+    view = (Panel if in_notebook() else Line)(algorithm, options, x, show)
+    history, how = History(), ""
+    try:
+        for metrics in iterate(algorithm, **options):
+            history.append(metrics)
+            await view.update(history)
+            if view.stopped:
+                how = "Stopped"
+                break
+    except (KeyboardInterrupt, asyncio.CancelledError):  # ipykernel makes the latter of the ■
+        how = "Interrupted"
+        asyncio.current_task().uncancel()
+    except Exception:
+        how = "Failed"
+        raise
+    finally:
+        view.close(history, how)
+    return history
+
+
+def in_notebook() -> bool:
+    """Is there a kernel, which can send widgets?"""
+    try:
+        return hasattr(get_ipython(), "kernel")  # a name that IPython adds to Python's own
+    except NameError:
+        return False
+
+
+class View:
+    """What the panel and the line of text have in common: the numbers."""
+
+    stopped = False
+
+    def __init__(self, algorithm: Algorithm, options: dict, x: str, show: bool) -> None:
+        self.algorithm, self.options, self.x = algorithm, options, x
+        self.before = {name: getattr(algorithm, name) for name in algorithm.counters}
+
+    def since(self, name: str, metrics: Metrics) -> float:
+        """What a counter has counted since this view was opened."""
+        return metrics[name] - self.before[name]
+
+    def fraction(self, metrics: Metrics) -> float:
+        """How much of the budget is spent."""
+        budgets = [name for name in self.before if self.options.get(name)]
+        return min(1.0, max(self.since(name, metrics) / self.options[name] for name in budgets))
+
+    def numbers(self, metrics: Metrics) -> str:
+        rate = self.since("steps", metrics) / max(self.since("seconds", metrics), 1e-9)
+        return (
+            f"update {metrics['updates']}, episode {metrics['episodes']}: "
+            f"running return {metrics['running_return']:.1f}, {rate:,.0f} steps/s"
+        )
+
+    def ending(self, history: History, how: str) -> str:
+        if not history:
+            return f"{how or 'Nothing to do'} before the first update."
+        text = f"{self.numbers(history[-1])}, {self.since('seconds', history[-1]):.1f} s."
+        if how == "Failed":
+            text += " The next update failed."
+        elif how:
+            text += f" {how}: the policy keeps what it has learned, and live(…) with the same "
+            text += "algorithm goes on from here."
+        return text
+
+
+class Line(View):
+    """For a terminal: tqdm's bar."""
+
+    def __init__(self, *arguments) -> None:
+        super().__init__(*arguments)
+        self.bar = tqdm(total=self.options.get("updates"), unit="update", mininterval=0.5)
+
+    async def update(self, history: History) -> None:
+        self.bar.set_description_str(self.numbers(history[-1]), refresh=False)
+        self.bar.update()
+        await asyncio.sleep(0)  # else asyncio would not hear Ctrl-C
+
+    def close(self, history: History, how: str) -> None:
+        self.bar.close()
+        if how:
+            tqdm.write(self.ending(history, how))
+
+
+class Panel(View):
+    """For a notebook: a Stop button, a bar, the numbers, the curve; at the end, one picture.
+
+    Everything is drawn between two updates, on the main thread; all that the button does is set a
+    flag. After drawing we train for nine times as long: it takes a tenth of the run at most."""
+
+    def __init__(self, algorithm: Algorithm, options: dict, x: str, show: bool) -> None:
+        super().__init__(algorithm, options, x, show)
+        import ipywidgets as widgets
+        from IPython.display import display
+
+        self.button = widgets.Button(description="Stop", icon="stop", button_style="warning")
+        self.button.on_click(self.stop)
+        self.bar = widgets.FloatProgress(max=1.0, layout=widgets.Layout(width="160px"))
+        self.text, self.curve = widgets.HTML(), widgets.HTML()
+        self.newest = widgets.Image(format="jpeg", layout=widgets.Layout(width="240px"))
+        self.playing = Playing(algorithm) if show else None
+        pictures = [self.curve, self.newest] if show else [self.curve]
+        head = widgets.HBox([self.button, self.bar, self.text])
+        self.box = widgets.VBox([head, widgets.HBox(pictures)])
+        self.display = display(self.box, display_id=True)
+        self.quiet = "PYTEST_VERSION" in os.environ  # nbval: nobody is looking
+        self.drawing = self.next = 0.0  # seconds it has taken; when to draw again
+
+    def stop(self, _button) -> None:
+        self.stopped = True
+        self.button.description, self.button.disabled = "Stopping", True
+
+    async def update(self, history: History) -> None:
+        began = time.perf_counter()
+        if began < self.next:
+            return
+        if not self.quiet:
+            self.bar.value = self.fraction(history[-1])
+            self.text.value = self.numbers(history[-1])
+            self.curve.value = self.svg(history)
+            if self.playing:
+                self.newest.value = self.playing.frame()
+        await asyncio.sleep(0.01)  # not 0: a click takes more than one turn of the loop to arrive
+        now = time.perf_counter()
+        self.drawing += now - began
+        self.next = now + max(0.1, 9 * (now - began))
+
+    def svg(self, history: History) -> str:
+        x_label = self.x.replace("steps", "environment steps")
+        mean = f"mean of the last {self.algorithm.recent.maxlen} episodes"
+        return svg_curve(
+            history[self.x],
+            history["return"],
+            history["running_return"],
+            labels=(x_label, "return", "mean of one update", mean),
+            goal=self.options.get("stop_return"),
+        )
+
+    def close(self, history: History, how: str) -> None:
+        """One picture takes the place of the widgets: it is what the saved notebook shows."""
+        text = self.ending(history, how)
+        picture = Picture(self.svg(history), f"Return while training, against {self.x}. {text}")
+        shown = f"{picture._repr_html_()}<div>{html.escape(text)}</div>"
+        self.display.update({"text/html": shown, "text/plain": repr(picture)}, raw=True)
+        self.box.close()
+        if self.playing:
+            self.playing.envs.env.close()
+
+
+class Playing:
+    """The newest policy in an environment of its own, a few steps from one picture to the next."""
+
+    def __init__(self, algorithm: Algorithm) -> None:
+        self.policy, self.carry = algorithm.policy, None
+        self.envs = rendered(algorithm.agent).envs
+
+    def frame(self, steps: int = 4) -> bytes:
+        from PIL import Image
+
+        # Greedy, and with the random numbers put back: watching must not change what is learned.
+        with torch.random.fork_rng(devices=[]):
+            self.carry = self.carry or reset(self.envs, self.policy, seed=0)
+            _, self.carry, _ = collect(
+                self.envs, self.policy, self.carry, steps, once=False, dry=True, greedy=True
+            )
+        picture = Image.fromarray(self.envs.env.render())
+        picture.thumbnail((240, 240))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG")
+        return buffer.getvalue()

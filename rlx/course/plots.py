@@ -1,0 +1,109 @@
+"""Pictures of several runs, and pictures with a slider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rlx.course.picture import COLOURS, Picture
+from rlx.train import History
+
+
+def interquartile_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """The mean of the middle half: a quarter of the values is cut off at either end."""
+    from scipy.stats import trim_mean  # here, because scipy takes a second to import
+
+    return trim_mean(values, 0.25, axis=axis)
+
+
+def interval(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Bootstrap interval of the interquartile mean over seeds: `values` is (seeds, …).
+
+    What the mean would be with other seeds like these, by drawing seeds from these with replacement
+    (Agarwal et al., 2021). With few seeds, five say, it is rough and rather too narrow."""
+    from scipy.stats import bootstrap
+
+    found = bootstrap(
+        (values,), interquartile_mean, axis=0, n_resamples=1000, method="percentile",
+        confidence_level=level, rng=np.random.default_rng(0),
+    )  # fmt: skip
+    return found.confidence_interval.low, found.confidence_interval.high
+
+
+def curves(
+    runs: Sequence[History] | Mapping[str, Sequence[History]],
+    *,
+    x: str = "steps",
+    y: str = "running_return",
+    title: str = "",
+) -> Picture:
+    """Several seeds of one method, or of each method in a dict, as a mean with a 95 % interval.
+
+    `runs` are what `live` or `rlx.train` returned, one for each seed: the thin lines. The thick one
+    is their interquartile mean. It ends where the first seed ends: beyond, it would be of fewer.
+    """
+    methods = runs if isinstance(runs, Mapping) else {"": runs}
+    figure = Figure(figsize=(6.2, 3.0), dpi=100, layout="constrained")
+    ax = figure.subplots()
+    said = []
+    for colour, (name, histories) in zip(COLOURS * 9, methods.items()):
+        seeds = [_finite(history[x], history[y]) for history in histories]
+        first, last = max(s[0][0] for s in seeds), min(s[0][-1] for s in seeds)
+        grid = np.linspace(first, last, 100)
+        values = np.stack([np.interp(grid, *seed) for seed in seeds])
+        for seed in seeds:
+            ax.plot(*seed, color=colour, alpha=0.3, lw=0.8)
+        mean = interquartile_mean(values)
+        ax.plot(grid, mean, color=colour, lw=2.2, label=name or None)
+        text = f"{name or 'mean'} ends at {mean[-1]:.0f}"
+        if len(seeds) > 1:
+            low, high = interval(values)
+            ax.fill_between(grid, low, high, color=colour, alpha=0.2, lw=0)
+            text += f" (95 % interval {low[-1]:.0f} to {high[-1]:.0f}, {len(seeds)} seeds)"
+        said.append(text)
+    ax.set(xlabel=x.replace("steps", "environment steps"), ylabel=y.replace("_", " "), title=title)
+    ax.spines[["top", "right"]].set_visible(False)
+    if isinstance(runs, Mapping):
+        ax.legend(frameon=False)
+    return Picture(figure, f"{y.replace('_', ' ')} against {x}: {'; '.join(said)}")
+
+
+def _finite(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    known = np.isfinite(y)
+    if not known.any():
+        raise ValueError("a run has nothing to draw: no episode ended in it")
+    return x[known], y[known]
+
+
+class Knob:
+    """A picture with sliders: `draw(**values)` makes it, and makes it again when one is moved.
+
+        Knob(draw, gamma=(0.0, 0.99, 0.01, 0.9))      # lowest, highest, step, where it begins
+
+    `draw` returns a `Picture`. The first one stays in the saved notebook, where there is no kernel.
+    """
+
+    def __init__(self, draw: Callable[..., Picture], **ranges: tuple[float, float, float, float]):
+        import ipywidgets as widgets
+
+        self.draw, self.sliders, self.shown = draw, {}, widgets.HTML()
+        for name, (low, high, step, start) in ranges.items():
+            whole = all(isinstance(number, int) for number in (low, high, step, start))
+            self.sliders[name] = (widgets.IntSlider if whole else widgets.FloatSlider)(
+                min=low, max=high, step=step, value=start, description=name,
+                continuous_update=False, layout=widgets.Layout(width="480px"),
+            )  # fmt: skip
+            self.sliders[name].observe(self.redraw, "value")
+        self.box = widgets.VBox([*self.sliders.values(), self.shown])
+
+    def redraw(self, _change=None) -> Picture:
+        picture = self.draw(**{name: slider.value for name, slider in self.sliders.items()})
+        self.shown.value = picture._repr_html_()
+        return picture
+
+    def _repr_mimebundle_(self, **_options) -> dict[str, object]:
+        first = self.redraw()
+        widget = self.box._repr_mimebundle_()
+        return {**widget, "text/html": first._repr_html_(), "text/plain": repr(first)}

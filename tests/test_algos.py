@@ -1,0 +1,997 @@
+"""The policy-gradient algorithms: what one update does to the parameters, and what it must not."""
+
+import copy
+import math
+from functools import partial
+from types import SimpleNamespace
+
+import gymnasium as gym
+import pytest
+import torch
+from torch import nn, tensor
+from torch.distributions import Categorical
+
+import rlx
+from rlx import functional
+from rlx.agent import Runner
+from rlx.algos import A2C, PPO, REINFORCE, ActorCritic, OffPAC
+from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
+
+ALL = (REINFORCE, ActorCritic, A2C, PPO, OffPAC)
+WITH_VALUE = (ActorCritic, A2C, PPO, OffPAC)
+BOOTSTRAPPING = (A2C, PPO, OffPAC)
+ON_SEGMENTS = (A2C, PPO)
+ONE_STEP = {PPO: dict(epochs=1, minibatches=1), OffPAC: dict(max_rbusage=1)}  # one gradient step
+
+of_all = pytest.mark.parametrize("kind", ALL)
+with_value = pytest.mark.parametrize("kind", WITH_VALUE)
+bootstrapping = pytest.mark.parametrize("kind", BOOTSTRAPPING)
+memory = pytest.mark.parametrize("network", [MLPPolicy, GRUPolicy])
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+# ---------------------------------------------------------------------- a fixed table of steps
+#
+# Reach with a force (Box) and a gear (Discrete): three observed numbers, two action components.
+# Everything is in double precision, so that two ways to write one sum agree to the last few digits.
+
+
+def small(network, kind=PPO, seed=0):
+    torch.manual_seed(seed)
+    agent = make_agent()
+    policy = network(
+        agent.observation_space,
+        agent.action_space,
+        hidden=(8, 8) if network is MLPPolicy else 8,
+        value=kind is not REINFORCE,
+    )
+    with torch.no_grad():  # the small initial heads would hide mistakes in what they multiply
+        for parameter in policy.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return policy.double()
+
+
+def make_agent(actions="both", env="single", n=2, **kwargs):
+    kwargs = {"actions": actions, "max_episode_steps": 4, **kwargs}
+    if env == "single":
+        return rlx.Agent(rlx.envs.make("rlx/Reach-v0", **kwargs), seed=0)
+    mode = {"native": "vector_entry_point", "sync": "sync"}[env]
+    return rlx.Agent(
+        rlx.envs.make_vec("rlx/Reach-v0", n, vectorization_mode=mode, **kwargs), seed=0
+    )
+
+
+def play(policy, episode, rows):
+    """One row at a time: log-probabilities, entropies, values, and the states entering each row."""
+    h, columns = episode.entry, ([], [], [], [])
+    for t in range(rows):
+        entering = h
+        h, dist, *extras = policy(h, episode.states[t][None])
+        normal, categorical = dist.components
+        logprob = normal.log_prob(episode.force[t][None]).sum()
+        logprob = logprob + categorical.log_prob(episode.gear[t][None]).sum()
+        entropy = normal.entropy().sum() + categorical.entropy().sum()
+        value = extras[0].squeeze() if extras else tensor(0.0)
+        if entering is None and h is not None:
+            entering = torch.zeros_like(h)
+        for column, entry in zip(columns, (logprob, entropy, value, entering), strict=True):
+            column.append(entry)
+    return columns
+
+
+def fixed(policy, whole, seed=1):
+    """A list of episodes, and the same as a Rollout. Unless `whole`, some begin in mid-episode.
+
+    The rewards are far from 0, the ends of both kinds, the log-probabilities another policy's."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    episodes = []
+    for k, (steps, terminated) in enumerate([(5, True), (3, False), (1, True), (8, False)]):
+        fresh = whole or k % 2 == 0
+        recurrent = not isinstance(policy, MLPPolicy)
+        episode = SimpleNamespace(
+            states=noise(steps + 1, 3),
+            force=noise(steps + 1, 1),
+            gear=torch.randint(2, (steps + 1,), generator=generator),
+            rewards=[*(2 + 3 * noise(steps)).tolist(), 0.0],
+            steps=steps,
+            terminated=terminated,
+            fresh=fresh,
+            entry=None if fresh or not recurrent else noise(1, 8),
+        )
+        with torch.no_grad():
+            logprobs, *_, entering = play(policy, episode, steps + 1)
+        # What sampled the actions was a little different from the policy of today.
+        episode.mu = torch.stack(logprobs) + 0.3 * noise(steps + 1)
+        episode.mu[-1] = 0.0
+        episode.entering = torch.cat(entering) if recurrent else None
+        episodes.append(episode)
+    return episodes, table(episodes)
+
+
+def table(episodes):
+    lengths = [e.steps + 1 for e in episodes]
+    last = torch.cat([torch.arange(n) == n - 1 for n in lengths])
+    first = torch.cat([torch.arange(n) == 0 for n in lengths])
+    flag = {"terminated": last, "fresh": first}
+    flags = {
+        name: mark & torch.cat([tensor([getattr(e, name)] * (e.steps + 1)) for e in episodes])
+        for name, mark in flag.items()
+    }
+    recurrent = episodes[0].entering is not None
+    return rlx.Rollout(
+        lengths,
+        dry=False,
+        states=torch.cat([e.states for e in episodes]),
+        recur_states=torch.cat([e.entering for e in episodes]) if recurrent else None,
+        actions=(torch.cat([e.force for e in episodes]), torch.cat([e.gear for e in episodes])),
+        rewards=torch.cat([tensor(e.rewards, dtype=torch.float64) for e in episodes]),
+        end=last,
+        terminated=flags["terminated"],
+        start=flags["fresh"],
+        logprobs=torch.cat([e.mu for e in episodes]),
+        entropy=torch.zeros(sum(lengths), dtype=torch.float64),
+        others=(),
+    )
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """Let every agent "sample" the given rollout, whatever it is asked for."""
+
+    def serve(rollout):
+        for verb in ("segment", "episodes"):
+            monkeypatch.setattr(Runner, verb, lambda self, *args, **kwargs: rollout)
+
+    return serve
+
+
+def parameters(policy):
+    return torch.cat([p.detach().flatten() for p in policy.parameters()])
+
+
+# ---------------------------------------------------------------------- the same in plain torch
+#
+# What each algorithm says it does, once more: loops over episodes and rows, no rlx.functional.
+
+GAMMA, LAMBDA, LR, ENTROPY, GRAD_CLIP = 0.9, 0.8, 0.01, 0.03, 0.5
+
+
+def descend(optimizer, loss):
+    optimizer.zero_grad()
+    loss.backward()
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+    norm = math.sqrt(sum(float((g * g).sum()) for g in gradients if g is not None))
+    for g in gradients:
+        if g is not None and norm > GRAD_CLIP:
+            g *= GRAD_CLIP / (norm + 1e-6)
+    optimizer.step()
+
+
+def rescaled(x, standardize):
+    return (x - x.mean()) / (((x - x.mean()) ** 2).mean().sqrt() + 1e-8) if standardize else x
+
+
+def monte_carlo(episode):
+    returns, total = [], 0.0
+    for t in reversed(range(episode.steps)):
+        total = episode.rewards[t] + GAMMA * total
+        returns.insert(0, total)
+    return returns
+
+
+def estimates(episode, values, lambda_):
+    """Advantages by GAE, backwards: V = 0 at a terminated end, V at one that was cut off."""
+    v = [value.item() for value in values]
+    if episode.terminated:
+        v[-1] = 0.0
+    advantages, ahead = [], 0.0
+    for t in reversed(range(episode.steps)):
+        ahead = episode.rewards[t] + GAMMA * v[t + 1] - v[t] + GAMMA * lambda_ * ahead
+        advantages.insert(0, ahead)
+    return advantages, [advantage + value for advantage, value in zip(advantages, v)]
+
+
+def corrected(episode, values, logprobs):
+    """V-trace, straight from its equation: v_s = V_s + Σ_t γ^{t-s} (Π c_i) δ_t, λ = 1."""
+    v = [value.item() for value in values]
+    if episode.terminated:
+        v[-1] = 0.0
+    weight = [min(1.0, math.exp(lp.item() - mu.item())) for lp, mu in zip(logprobs, episode.mu)]
+    targets = []
+    for s in range(episode.steps + 1):
+        target, product = v[s], 1.0
+        for t in range(s, episode.steps):
+            delta = weight[t] * (episode.rewards[t] + GAMMA * v[t + 1] - v[t])
+            target += GAMMA ** (t - s) * product * delta
+            product *= weight[t]
+        targets.append(target)
+    advantages = [
+        weight[t] * (episode.rewards[t] + GAMMA * targets[t + 1] - v[t])
+        for t in range(episode.steps)
+    ]
+    return advantages, targets[:-1]
+
+
+def restated(kind, policy, episodes, standardize, orders):
+    """One update of `policy`. Returns the loss (the mean over the gradient steps)."""
+    optimizer = torch.optim.Adam(policy.parameters(), lr=LR)
+    if kind is PPO:
+        return restated_ppo(policy, optimizer, episodes, standardize, orders)
+    losses = []
+    for _ in range(3 if kind is OffPAC else 1):
+        logprobs, entropies, values, weights, targets = [], [], [], [], []
+        for episode in episodes:
+            lp, entropy, v, _ = play(policy, episode, episode.steps + 1)
+            if kind in (REINFORCE, ActorCritic):
+                target = monte_carlo(episode)
+                weight = [g - (0 if kind is REINFORCE else x.item()) for g, x in zip(target, v)]
+            elif kind is A2C:
+                weight, target = estimates(episode, v, LAMBDA)
+            else:
+                weight, target = corrected(episode, v, lp)
+            logprobs, entropies = logprobs + lp[:-1], entropies + entropy[:-1]
+            values, weights, targets = values + v[:-1], weights + weight, targets + target
+        weight = rescaled(tensor(weights, dtype=torch.float64), standardize)
+        loss = -(torch.stack(logprobs) * weight).mean() - ENTROPY * torch.stack(entropies).mean()
+        if kind is not REINFORCE:
+            error = torch.stack(values) - tensor(targets, dtype=torch.float64)
+            loss = loss + 0.5 * (error**2).mean()
+        losses.append(loss.item())
+        descend(optimizer, loss)
+    return sum(losses) / len(losses)
+
+
+def restated_ppo(policy, optimizer, episodes, standardize, orders):
+    clip, chunk, parts, losses = 0.2, 3, 4, []
+    units = []  # what a minibatch must not cut: one row, or a fragment
+    for episode in episodes:
+        with torch.no_grad():
+            old, _, values, _ = play(policy, episode, episode.steps + 1)
+        advantages, targets = estimates(episode, values, LAMBDA)
+        size = 1 if episode.entering is None else chunk
+        for a in range(0, episode.steps, size):
+            unit = slice(a, min(a + size, episode.steps))
+            h = None if episode.entering is None else episode.entering[a][None]
+            piece = SimpleNamespace(
+                states=episode.states[unit],
+                force=episode.force[unit],
+                gear=episode.gear[unit],
+                entry=h,
+            )
+            units.append((piece, old[unit], advantages[unit], targets[unit]))
+    for order in orders:  # of each epoch
+        for part in range(parts):
+            bounds = (len(units) * part // parts, len(units) * (part + 1) // parts)
+            loss, entropies, errors, ratios, weights = 0.0, [], [], [], []
+            for k in order[slice(*bounds)]:
+                piece, old, advantages, targets = units[k]
+                lp, entropy, v, _ = play(policy, piece, len(old))
+                ratios += [(new - before).exp() for new, before in zip(lp, old)]
+                errors += [value - target for value, target in zip(v, targets)]
+                entropies, weights = entropies + entropy, weights + advantages
+            for ratio, weight in zip(
+                ratios, rescaled(tensor(weights, dtype=torch.float64), standardize)
+            ):
+                worse = torch.minimum(ratio * weight, ratio.clamp(1 - clip, 1 + clip) * weight)
+                loss = loss - worse / len(ratios)
+            loss = loss - ENTROPY * torch.stack(entropies).mean()
+            loss = loss + 0.5 * (torch.stack(errors) ** 2).mean()
+            losses.append(loss.item())
+            descend(optimizer, loss)
+    return sum(losses) / len(losses)
+
+
+OPTIONS = {
+    ActorCritic: {},
+    REINFORCE: {},
+    A2C: dict(gae_lambda=LAMBDA),
+    PPO: dict(gae_lambda=LAMBDA, epochs=2, minibatches=4, chunk=3),
+    OffPAC: dict(max_rbusage=3),
+}
+
+
+def make(kind, policy, agent=None, **options):
+    common = dict(gamma=GAMMA, lr=LR, entropy_reg=ENTROPY, grad_clip=GRAD_CLIP)
+    return kind(agent or make_agent(), policy, **{**common, **OPTIONS[kind], **options})
+
+
+@of_all
+@memory
+@pytest.mark.parametrize("standardize", [True, False])
+def test_an_update_equals_its_restatement(kind, network, standardize, serve, monkeypatch):
+    policy = small(network, kind)
+    episodes, rollout = fixed(policy, whole=kind not in ON_SEGMENTS)
+    serve(rollout)
+    other, before, orders = copy.deepcopy(policy), parameters(policy), []
+    randperm = torch.randperm
+
+    def shuffled(n, **kwargs):  # the one thing that the restatement cannot know
+        order = randperm(n, **kwargs)
+        orders.append(order.tolist())
+        return order
+
+    monkeypatch.setattr(torch, "randperm", shuffled)
+    metrics = make(kind, policy, standardize_return=standardize).update()
+    loss = restated(kind, other, episodes, standardize, orders)
+
+    assert len(orders) == {PPO: 2, OffPAC: 3}.get(kind, 0)  # epochs, draws
+    assert (parameters(policy) - before).abs().max() > LR / 2
+    torch.testing.assert_close(parameters(policy), parameters(other), rtol=0, atol=1e-9)
+    terms = [value for name, value in metrics.items() if name.endswith("_loss")]
+    assert sum(terms) == pytest.approx(loss, abs=1e-9)
+
+
+# ---------------------------------------------------------------------- values and their targets
+
+
+@with_value
+@memory
+def test_the_value_is_fitted_to_returns_as_they_are(kind, network, serve):
+    losses = set()
+    for standardize in (True, False):
+        policy = small(network)
+        serve(fixed(policy, whole=kind not in ON_SEGMENTS)[1])
+        options = {"standardize_return": standardize, **ONE_STEP.get(kind, {})}
+        losses.add(round(make(kind, policy, **options).update()["value_loss"], 9))
+    assert len(losses) == 1
+    assert losses.pop() > 2  # returns of variance 1 would be fitted better than that
+
+
+class Constant(rlx.Parametric):
+    """The same two action components and the same value in every state."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = nn.Parameter(tensor(value).double())
+        self.mean = nn.Parameter(torch.zeros(1).double())
+        self.logits = nn.Parameter(torch.zeros(2).double())
+
+    def forward(self, *states):
+        rows = len(states[1])
+        normal = torch.distributions.Normal(self.mean.expand(rows, 1), 1.0)
+        categorical = Categorical(logits=self.logits.expand(rows, 2))
+        return None, rlx.ActionDistribution(normal, categorical), self.value.expand(rows)
+
+
+@bootstrapping
+def test_a_cut_off_episode_bootstraps_and_a_terminated_one_does_not(kind, serve):
+    # One step with reward 1, γ = 1/2, V = 10 everywhere. Cut off: the target is 1 + 10/2 = 6 and
+    # (10 - 6)² = 16. Terminated: the target is 1 and (10 - 1)² = 81.
+    for terminated, loss in [(False, 16.0), (True, 81.0)]:
+        policy = Constant(10.0)
+        episode = SimpleNamespace(
+            states=torch.zeros(2, 3).double(),
+            force=torch.zeros(2, 1).double(),
+            gear=tensor([0, 0]),
+            rewards=[1.0, 0.0],
+            steps=1,
+            terminated=terminated,
+            fresh=True,
+            entry=None,
+            entering=None,
+        )
+        with torch.no_grad():
+            episode.mu = policy(None, episode.states)[1].log_prob(episode.force, episode.gear)
+        serve(table([episode]))
+        options = {"value_coef": 1.0, "gamma": 0.5, **ONE_STEP.get(kind, {})}
+        assert make(kind, policy, **options).update()["value_loss"] == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("kind", [REINFORCE, ActorCritic])
+def test_monte_carlo_returns_never_bootstrap(kind, serve, monkeypatch):
+    # Rewards 1, 2 and γ = 1/2: G = 2, 2, whatever comes after, and whatever V says.
+    seen = []
+    loss = functional.policy_gradient_loss
+    monkeypatch.setattr(
+        functional, "policy_gradient_loss", lambda lp, w: seen.append(w) or loss(lp, w)
+    )
+    policy = Constant(10.0)
+    episodes, _ = fixed(small(MLPPolicy), whole=True)
+    for terminated in (True, False):
+        episode = episodes[0]
+        episode.terminated, episode.steps, episode.rewards = terminated, 2, [1.0, 2.0, 0.0]
+        for name in ("states", "force", "gear", "mu"):
+            setattr(episode, name, getattr(episode, name)[:3])
+        serve(table([episode]))
+        make(kind, policy, gamma=0.5, standardize_return=False, lr=0.0).update()
+    expected = [2.0, 2.0] if kind is REINFORCE else [-8.0, -8.0]
+    assert [w.tolist() for w in seen] == [expected, expected]
+
+
+# ---------------------------------------------------------------------- end rows
+
+
+@of_all
+@memory
+def test_nothing_of_an_end_row_that_should_not_count_does(kind, network, serve):
+    # No action is executed at an end row, and nothing comes after a terminated one: neither may
+    # have an effect. (What was cut off does: its value. Monte-Carlo returns do not look at that.)
+    after = []
+    for garbage in (False, True):
+        policy = small(network, kind)
+        episodes, _ = fixed(policy, whole=kind not in ON_SEGMENTS)
+        for episode in episodes if garbage else []:
+            episode.force[-1] += 100.0
+            episode.gear[-1] = 1 - episode.gear[-1]
+            episode.mu[-1] -= 50.0
+            if episode.terminated or kind in (REINFORCE, ActorCritic):
+                episode.states[-1] -= 7.0
+        serve(table(episodes))
+        algorithm = make(kind, policy, standardize_return=True)
+        torch.manual_seed(0)
+        metrics = algorithm.update()
+        after.append((parameters(policy), {k: v for k, v in metrics.items() if v == v}))
+    torch.testing.assert_close(after[0][0], after[1][0], rtol=0, atol=0)
+    assert after[0][1] == after[1][1]
+
+
+@bootstrapping
+def test_the_state_at_which_an_episode_was_cut_off_does_count(kind, serve):
+    after = []
+    for shift in (0.0, 1.0):
+        policy = small(MLPPolicy)
+        episodes, _ = fixed(policy, whole=kind not in ON_SEGMENTS)
+        episodes[1].states[-1] += shift
+        serve(table(episodes))
+        torch.manual_seed(0)
+        make(kind, policy).update()
+        after.append(parameters(policy))
+    assert not torch.equal(*after)
+
+
+@of_all
+@memory
+def test_means_and_normalisation_are_over_executed_steps(kind, network, serve, monkeypatch):
+    policy = small(network, kind)
+    episodes, rollout = fixed(policy, whole=kind not in ON_SEGMENTS)
+    steps = sum(episode.steps for episode in episodes)
+    serve(rollout)
+    sizes = []
+    for name in ("policy_gradient_loss", "ppo_clip_loss", "normalize", "explained_variance"):
+
+        def spy(original, *columns):
+            sizes.extend(len(c) for c in columns if isinstance(c, torch.Tensor))
+            return original(*columns)
+
+        monkeypatch.setattr(functional, name, partial(spy, getattr(functional, name)))
+    make(kind, policy, standardize_return=True, **ONE_STEP.get(kind, {})).update()
+    assert set(sizes) == {steps}
+
+
+# ---------------------------------------------------------------------- PPO's passes
+
+
+@memory
+@pytest.mark.parametrize("env", ["single", "native"])
+def test_ppo_begins_with_ratio_one(network, env, monkeypatch):
+    ratios = []
+    loss = functional.ppo_clip_loss
+
+    def spy(logprobs, old, *rest):
+        ratios.append((logprobs - old).exp())
+        return loss(logprobs, old, *rest)
+
+    monkeypatch.setattr(functional, "ppo_clip_loss", spy)
+    agent = make_agent(env=env)
+    policy = network(agent.observation_space, agent.action_space)
+    algorithm = PPO(agent, policy, n_steps=9, epochs=1, minibatches=1, chunk=3)
+    for _ in range(2):  # the second segment begins in mid-episode
+        metrics = algorithm.update()
+        torch.testing.assert_close(ratios[-1], torch.ones_like(ratios[-1]), rtol=0, atol=1e-5)
+        assert metrics["approx_kl"] == pytest.approx(0.0, abs=1e-6)
+        assert metrics["clipfrac"] == 0.0
+
+
+@memory
+def test_ppo_moves_away_from_ratio_one(network):
+    agent = make_agent(env="native")
+    policy = network(agent.observation_space, agent.action_space)
+    algorithm = PPO(agent, policy, n_steps=9, epochs=5, minibatches=1, lr=0.1)
+    metrics = algorithm.update()
+    assert metrics["approx_kl"] > 0.01
+    assert 0 < metrics["clipfrac"] < 1
+
+
+def recorded(algorithm, kl=0.0):
+    """Makes `improve` note its batches instead."""
+    batches = []
+
+    def improve(batch):
+        batches.append(batch)
+        names = ("entropy", "approx_kl", "clipfrac", "policy_loss", "value_loss", "entropy_loss")
+        return dict.fromkeys(names, 0.0) | {"approx_kl": kl}
+
+    algorithm.improve = improve
+    return batches
+
+
+def row_numbers(rollout, batch):
+    """Where the rows of `batch` stand in `rollout`; all observations differ."""
+    same = (batch.states[:, None] == rollout.states[None]).all(-1)
+    assert (same.sum(1) == 1).all()
+    return same.int().argmax(1).tolist()
+
+
+@pytest.mark.parametrize("minibatches", [1, 3, 4, 50])  # 17 rows, so 3 and 4 leave a remainder
+def test_minibatches_of_rows_cover_every_step_once_an_epoch(minibatches, serve):
+    policy = small(MLPPolicy)
+    _, rollout = fixed(policy, whole=False)
+    serve(rollout)
+    algorithm = make(PPO, policy, minibatches=minibatches, epochs=2)
+    batches = recorded(algorithm)
+    algorithm.update()
+    parts = min(minibatches, 17)
+    epochs = [batches[:parts], batches[parts:]]
+    steps = [i for i, end in enumerate(rollout.end.tolist()) if not end]
+    orders = [[i for batch in epoch for i in row_numbers(rollout, batch)] for epoch in epochs]
+    assert [sorted(order) for order in orders] == [steps, steps]
+    assert orders[0] != orders[1] != steps  # shuffled, each time anew
+    sizes = [len(batch) for batch in batches]
+    assert max(sizes) - min(sizes) <= 1
+    for batch in batches:  # what belongs to a row came along
+        rows = row_numbers(rollout, batch)
+        assert torch.equal(batch.actions[0], rollout.actions[0][rows])
+        assert torch.equal(batch.rewards, rollout.rewards[rows])
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_recurrent_minibatches_keep_fragments_whole(chunk, serve):
+    policy = small(GRUPolicy)
+    episodes, rollout = fixed(policy, whole=False)
+    serve(rollout)
+    algorithm = make(PPO, policy, minibatches=2, epochs=2, chunk=chunk)
+    batches = recorded(algorithm)
+    algorithm.update()
+    fragments, first = [], 0
+    for episode in episodes:
+        rows = list(range(first, first + episode.steps))
+        fragments += [rows[a : a + chunk] for a in range(0, episode.steps, chunk)]
+        first += episode.steps + 1
+    assert len(batches) == 4
+    for epoch in (batches[:2], batches[2:]):
+        found = []
+        for batch in epoch:
+            rows = row_numbers(rollout, batch)
+            assert torch.equal(batch.recur_states, rollout.recur_states[rows])
+            for piece in batch.episodes:
+                found.append(row_numbers(rollout, piece))
+        assert sorted(found) == fragments
+        assert abs(len(epoch[0].lengths) - len(epoch[1].lengths)) <= 1
+
+
+@memory
+def test_target_kl_ends_an_update_early(network, serve):
+    policy = small(network)
+    _, rollout = fixed(policy, whole=False)
+    serve(rollout)
+    for target, kl, epochs in [(None, 9.0, 5), (0.1, 0.05, 5), (0.1, 0.2, 1)]:
+        algorithm = make(PPO, policy, minibatches=2, epochs=5, target_kl=target)
+        batches = recorded(algorithm, kl)
+        algorithm.update()
+        assert len(batches) == 2 * epochs, (target, kl)
+    steps = []
+    for target in (None, 1e-6):  # and with a divergence that was really measured
+        algorithm = make(PPO, small(network), minibatches=2, epochs=5, target_kl=target)
+        improve = algorithm.improve
+        algorithm.improve = lambda batch, f=improve: steps.append(batch) or f(batch)
+        algorithm.update()
+    assert len(steps) == 10 + 2
+
+
+@pytest.mark.parametrize("kind", ON_SEGMENTS)
+@pytest.mark.parametrize("env", ["single", "sync", "native"])
+def test_segments_of_one_step(kind, env):
+    # A vector environment of one may do nothing but reset during a call: no row to learn from.
+    agent = make_agent(env=env, n=1)
+    algorithm = kind(agent, MLPPolicy(agent.observation_space, agent.action_space), n_steps=1)
+    for _ in range(6):
+        algorithm.update()
+    assert (algorithm.steps, algorithm.episodes) == (6, 1)
+
+
+# ---------------------------------------------------------------------- memory
+
+
+@of_all
+def test_the_gradient_flows_through_time(kind, serve, monkeypatch):
+    # The loss is replaced by the last row's log-probability. Its gradient must reach the first
+    # observation of that row's fragment, and no further; without memory it stays in the row.
+    for name in ("policy_gradient_loss", "ppo_clip_loss"):
+        monkeypatch.setattr(functional, name, lambda logprobs, *rest: logprobs[-1])
+    for network in (GRUPolicy, MLPPolicy):
+        policy = small(network, kind)
+        _, rollout = fixed(policy, whole=kind not in ON_SEGMENTS)
+        serve(rollout)
+        algorithm = make(kind, policy, **ONE_STEP.get(kind, {}))
+        if kind is PPO:
+            rollout = algorithm.sample()
+            algorithm.sample = lambda rollout=rollout: rollout
+        states = rollout.states.requires_grad_()
+        found = []
+
+        def minimize(states=states, found=found, **terms):
+            found.extend(torch.autograd.grad(terms["policy_loss"], states))
+            return {name: term.item() for name, term in terms.items()}
+
+        algorithm.minimize = minimize
+        algorithm.update()
+        (gradient,) = found
+        reached = (gradient != 0).any(1).nonzero().flatten().tolist()
+        if network is MLPPolicy:
+            assert len(reached) == 1
+        elif kind is PPO:  # the last fragment of three rows (or the rest) in a shuffled order
+            starts = [(0, 3), (3, 5), (5, 8), (8, 9), (9, 12), (12, 15), (15, 17)]
+            assert reached in [list(range(*fragment)) for fragment in starts]
+        else:  # the last episode's eight executed steps, in a table of 6 + 4 + 2 + 9 rows
+            assert reached == list(range(12, 20))
+
+
+# ---------------------------------------------------------------------- OffPAC's memory
+
+
+class Uniform(rlx.Parametric):
+    """Acts at random, and has no idea of values."""
+
+    def forward(self, *states):
+        zeros = torch.zeros(len(states[1]), 3)
+        return None, rlx.ActionDistribution(Categorical(logits=zeros))
+
+
+def offpac(network=MLPPolicy, seed=0, **options):
+    torch.manual_seed(seed)
+    agent = make_agent("discrete", "native")
+    policy = network(agent.observation_space, agent.action_space)
+    return OffPAC(agent, policy, **{"batch_size": 4, **options})
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "rbsize", "max_rbusage"),
+    [(4, 10, 3), (4, 100, 1), (4, 4, 5), (4, 2, 3), (1, 7, 2)],
+)
+def test_offpac_uses_each_episode_so_often_and_keeps_so_many(batch_size, rbsize, max_rbusage):
+    algorithm = offpac(batch_size=batch_size, rbsize=rbsize, max_rbusage=max_rbusage)
+    uses, alive = {}, []
+    draw, improve = algorithm.draw, algorithm.improve
+
+    def spy(batch):
+        alive.append(len(algorithm.stored))
+        assert 1 <= len(batch.lengths) <= batch_size
+        keys = [tuple(episode.states.flatten().tolist()) for episode in batch.episodes]
+        assert len(set(keys)) == len(keys)  # no episode twice in one batch
+        for key in keys:
+            uses[key] = uses.get(key, 0) + 1
+        return improve(batch)
+
+    def drawn():
+        alive.append(len(algorithm.stored))
+        return draw()
+
+    algorithm.improve, algorithm.draw = spy, drawn
+    for _ in range(8):
+        before = sum(uses.values())
+        algorithm.update()
+        assert sum(uses.values()) > before
+    assert max(alive) == min(rbsize, max(alive)) <= rbsize
+    assert max(uses.values()) <= max_rbusage
+    if max_rbusage > 1 and rbsize > 2:
+        assert max(uses.values()) > 1  # experience is used again
+
+
+@pytest.mark.parametrize("rbsize", [6, 100])
+def test_offpac_replaces_the_oldest(rbsize):
+    algorithm = offpac(rbsize=rbsize, max_rbusage=5)
+    sampled = []
+    episodes = Runner.episodes
+
+    def spy(runner, *args, **kwargs):
+        rollout = episodes(runner, *args, **kwargs)
+        sampled.extend(episode.states for episode in rollout.episodes)
+        return rollout
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Runner, "episodes", spy)
+        for _ in range(4):
+            algorithm.update()
+    for episode in algorithm.stored:
+        ages = [
+            k for k, states in enumerate(reversed(sampled)) if torch.equal(episode.states, states)
+        ]
+        assert ages
+        assert ages[0] < rbsize
+
+
+def test_offpac_keeps_the_log_probabilities_of_the_policy_that_acted():
+    algorithm = offpac(lr=0.05, max_rbusage=3)
+    acted = {}  # an episode's observations -> its log-probabilities when it was sampled
+    episodes, improve = Runner.episodes, algorithm.improve
+    replayed = []
+
+    def sample(runner, *args, **kwargs):
+        rollout = episodes(runner, *args, **kwargs)
+        for episode in rollout.episodes:
+            assert not episode.logprobs.requires_grad
+            acted[tuple(episode.states.flatten().tolist())] = episode.logprobs.clone()
+        return rollout
+
+    def check(batch):
+        for episode in batch.episodes:
+            mu = acted[tuple(episode.states.flatten().tolist())]
+            assert torch.equal(episode.logprobs, mu)
+            new = algorithm.agent(algorithm.policy).evaluate(episode).logprobs
+            replayed.append((new - mu).abs().max().item())
+        return improve(batch)
+
+    algorithm.improve = check
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Runner, "episodes", sample)
+        for _ in range(4):
+            algorithm.update()
+    assert max(replayed) > 0.01  # the policy has moved on, and only μ has not
+
+
+@pytest.mark.parametrize("network", [MLPPolicy, GRUPolicy, LSTMPolicy])
+def test_offpac_learns_from_another_behaviour(network):
+    behaviour = Uniform()
+    algorithm = offpac(network, behaviour=behaviour)
+    before = parameters(algorithm.policy)
+    for _ in range(2):
+        metrics = algorithm.update()
+    assert not torch.equal(parameters(algorithm.policy), before)
+    assert metrics["approx_kl"] > 0
+    for episode in algorithm.stored:
+        torch.testing.assert_close(
+            episode.logprobs, torch.where(episode.end, 0.0, -math.log(3)), rtol=0, atol=1e-6
+        )
+
+
+def test_offpac_learns_from_a_behaviour_with_memory():
+    algorithm = offpac(MLPPolicy)
+    algorithm.behaviour = GRUPolicy(algorithm.agent.observation_space, gym.spaces.Discrete(3))
+    before, theirs = parameters(algorithm.policy), parameters(algorithm.behaviour)
+    algorithm.update()
+    assert not torch.equal(parameters(algorithm.policy), before)
+    assert torch.equal(parameters(algorithm.behaviour), theirs)
+
+
+# ---------------------------------------------------------------------- metrics
+
+NAMES = {
+    REINFORCE: {"return", "length", "policy_loss", "entropy"},
+    ActorCritic: {"value_loss", "explained_variance"},
+    A2C: {"value_loss", "explained_variance"},
+    PPO: {"value_loss", "explained_variance", "approx_kl", "clipfrac"},
+    OffPAC: {"value_loss", "explained_variance", "approx_kl"},
+}
+
+
+@of_all
+def test_metrics_are_floats_under_the_usual_names(kind):
+    agent = make_agent("discrete", "native")
+    policy = MLPPolicy(agent.observation_space, agent.action_space)
+    metrics = kind(agent, policy).update()
+    assert metrics.keys() >= NAMES[REINFORCE] | NAMES[kind]
+    assert {type(value) for value in metrics.values()} == {float}
+    assert all(math.isfinite(value) for value in metrics.values())
+    assert metrics["length"] == 4.0  # the time limit
+    assert metrics["return"] == pytest.approx(
+        sum(agent.finished.returns) / len(agent.finished.returns)
+    )
+    assert 0 < metrics["return"] < 4  # at most 1 a step
+    assert metrics["entropy"] == pytest.approx(math.log(3), abs=0.1)  # of three actions, at first
+
+
+@pytest.mark.parametrize("kind", ON_SEGMENTS)
+def test_no_episode_ended_is_nan_not_zero(kind):
+    agent = make_agent("discrete", "native")
+    algorithm = kind(agent, MLPPolicy(agent.observation_space, agent.action_space), n_steps=3)
+    first, second = algorithm.update(), algorithm.update()
+    assert math.isnan(first["return"])
+    assert math.isnan(first["length"])
+    assert second["length"] == 4.0  # the whole episode's, though it was cut in two
+    assert (algorithm.updates, algorithm.episodes) == (2, 2)
+    # Six calls of `env.step` in each of two environments, one of which was the reset in between.
+    assert algorithm.steps == 2 * (6 - 1)
+
+
+def test_a_perfect_value_has_no_loss(serve):
+    # The rewards are 1 and everything is cut off at V = 10: with γ = 0.9 all returns are 10.
+    policy = Constant(10.0)
+    episodes, _ = fixed(small(MLPPolicy), whole=False)
+    for episode in episodes:
+        episode.rewards = [1.0] * episode.steps + [0.0]
+        episode.terminated = False
+    serve(table(episodes))
+    metrics = make(A2C, policy).update()
+    assert metrics["value_loss"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_explained_variance_rises():
+    agent = make_agent("discrete", "native", n=16)
+    torch.manual_seed(0)
+    algorithm = PPO(agent, MLPPolicy(agent.observation_space, agent.action_space), n_steps=20)
+    explained = [algorithm.update()["explained_variance"] for _ in range(12)]
+    assert explained[-1] > max(0.5, explained[0])
+
+
+# ---------------------------------------------------------------------- what is not a number
+
+
+class Generous(gym.Wrapper):
+    """Rewards as they are, until `reward` is set."""
+
+    reward = None
+
+    def step(self, action):
+        observation, reward, *rest = self.env.step(action)
+        return observation, reward if self.reward is None else self.reward, *rest
+
+
+def broken(kind, **options):
+    torch.manual_seed(0)
+    agent = rlx.Agent(Generous(make_agent("discrete").env), seed=0)
+    policy = MLPPolicy(agent.observation_space, agent.action_space)
+    size = {"n_steps": 8} if kind in ON_SEGMENTS else {"batch_size": 2}
+    return kind(agent, policy, **size, **options)
+
+
+def stops(algorithm, *words):
+    """The next update must raise, and change nothing."""
+    before = copy.deepcopy(algorithm.policy.state_dict())
+    optimizer = copy.deepcopy(algorithm.agent.optimizer.state_dict())
+    with pytest.raises(FloatingPointError) as caught:
+        algorithm.update()
+    for word in words:
+        assert word in str(caught.value)
+    for name, value in algorithm.policy.state_dict().items():
+        assert torch.equal(value, before[name])
+        assert value.isfinite().all()
+    torch.testing.assert_close(algorithm.agent.optimizer.state_dict(), optimizer, rtol=0, atol=0)
+
+
+@of_all
+@pytest.mark.parametrize("standardize", [True, False])
+def test_returns_beyond_all_numbers(kind, standardize):
+    # 3e38 is a float32; twice that is not, and neither are a mean or an advantage made of it.
+    algorithm = broken(kind, standardize_return=standardize)
+    algorithm.update(), algorithm.update()
+    algorithm.agent.env.reward = 3e38
+    stops(algorithm, "policy_loss", "update 3")
+    assert algorithm.updates == 2
+    algorithm.agent.env.reward = None  # the run can go on from there
+    if kind is OffPAC:
+        algorithm.stored, algorithm.usage = [], []
+    metrics = algorithm.update()
+    assert math.isfinite(metrics["policy_loss"])
+
+
+@with_value
+def test_a_value_loss_beyond_all_numbers(kind):
+    algorithm = broken(kind, standardize_return=True)
+    algorithm.update()
+    algorithm.agent.env.reward = 1e25  # a finite number, whose square is not
+    stops(algorithm, "value_loss is inf", "update 2")
+
+
+@of_all
+def test_an_entropy_beyond_all_numbers(kind):
+    stops(broken(kind, entropy_reg=math.inf), "entropy_loss is -inf", "update 1")
+
+
+@with_value
+def test_a_value_that_is_not_a_number(kind):
+    # The sampler does not see it: no action depends on it.
+    algorithm = broken(kind)
+    algorithm.update()
+    head = algorithm.policy.critic[-1].bias
+    with torch.no_grad():
+        head.fill_(math.nan)
+    with pytest.raises(FloatingPointError, match=r"(policy|value)_loss is nan in update 2"):
+        algorithm.update()
+    others = [p for p in algorithm.policy.parameters() if p is not head]
+    assert all(p.isfinite().all() for p in others)
+
+
+class Trap(rlx.Parametric):
+    """Finite numbers, but behind the `where` stands the gradient of a square root at 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(3))
+
+    def forward(self, *states):
+        logits = torch.where(self.w > 0, self.w.sqrt(), 0.0).expand(len(states[1]), 3)
+        return None, rlx.ActionDistribution(Categorical(logits=logits)), logits[:, 0]
+
+
+@of_all
+def test_a_gradient_that_is_not_a_number(kind):
+    agent = make_agent("discrete")
+    stops(kind(agent, Trap()), "gradient", "nan", "update 1")
+
+
+def test_a_gradient_too_large_for_the_optimizer():
+    # Adam squares it: its mean of squares would be infinite ever after, and every later step 0.
+    algorithm = broken(REINFORCE, standardize_return=False)
+    algorithm.update()
+    algorithm.agent.env.reward = 1e25
+    stops(algorithm, "gradient", "inf", "update 2")
+
+
+# ---------------------------------------------------------------------- swapping functions
+
+CALLS = {
+    "discounted_returns": (REINFORCE, ActorCritic),
+    "gae": (A2C, PPO),
+    "vtrace": (OffPAC,),
+    "policy_gradient_loss": (REINFORCE, ActorCritic, A2C, OffPAC),
+    "ppo_clip_loss": (PPO,),
+    "normalize": ALL,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [(name, kind) for name, kinds in CALLS.items() for kind in kinds]
+)
+def test_a_swapped_function_is_the_one_that_trains(name, kind, serve, monkeypatch):
+    def trained():
+        policy = small(MLPPolicy, kind)
+        serve(fixed(policy, whole=kind not in ON_SEGMENTS)[1])
+        torch.manual_seed(0)
+        make(kind, policy, standardize_return=True).update()
+        return parameters(policy)
+
+    original, right = getattr(functional, name), trained()
+    assert torch.equal(right, trained())  # nothing else makes a difference
+
+    def negated(*args, **kwargs):
+        result = original(*args, **kwargs)
+        return tuple(-x for x in result) if isinstance(result, tuple) else -result
+
+    monkeypatch.setattr(functional, name, negated)
+    assert not torch.allclose(right, trained(), rtol=0, atol=LR / 10)
+
+
+# ---------------------------------------------------------------------- every kind of environment
+
+
+@of_all
+@pytest.mark.parametrize("network", [MLPPolicy, GRUPolicy, LSTMPolicy])
+@pytest.mark.parametrize("env", ["single", "sync", "native"])
+@pytest.mark.parametrize("actions", ["discrete", "continuous", "both"])
+def test_one_update_of_everything(kind, network, env, actions):
+    torch.manual_seed(0)
+    agent = make_agent(actions, env)
+    policy = network(
+        agent.observation_space,
+        agent.action_space,
+        hidden=(8,) if network is MLPPolicy else 8,
+        value=kind is not REINFORCE,
+    )
+    size = {"n_steps": 11} if kind in ON_SEGMENTS else {"batch_size": 3}
+    algorithm = kind(agent, policy, **size)
+    before = parameters(policy)
+    metrics = algorithm.update()
+    after = parameters(policy)
+    assert after.isfinite().all()
+    for name, parameter in policy.named_parameters():
+        if parameter.numel():
+            start = before[: parameter.numel()]
+            assert not torch.equal(parameter.detach().flatten(), start), f"{name} has not moved"
+        before = before[parameter.numel() :]
+    assert metrics["length"] == 4.0
+    assert all(math.isfinite(value) for value in metrics.values())
+    if kind in ON_SEGMENTS:  # 11 calls of a vector's `step` are 4 + 4 + 1 steps and two resets
+        assert algorithm.steps == (11 if env == "single" else 2 * 9)
+    else:
+        assert algorithm.steps == 3 * 4

@@ -1,0 +1,378 @@
+"""What the notebooks draw, without a browser (tests/browser has the rest)."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("ipywidgets")
+
+import rlx
+from rlx.course import CourseMap, Knob, Picture, curves, live, watch
+from rlx.course import live as live_function
+from rlx.course.picture import svg_curve, ticks
+from rlx.train import History
+
+live_module = sys.modules["rlx.course.live"]
+NETWORKS = rlx.networks
+
+
+def make(env="CartPole-v1", kind=NETWORKS.MLPPolicy, **options):
+    torch.manual_seed(0)
+    agent = rlx.Agent(rlx.envs.make_vec(env, 4), seed=0)
+    policy = kind(agent.observation_space, agent.action_space)
+    return rlx.algos.REINFORCE(agent, policy, batch_size=4, horizon=20, **options)
+
+
+def test_the_library_does_without_the_course():
+    code = "import sys, rlx; print([m for m in sys.modules if m in {'matplotlib', 'ipywidgets', "
+    code += "'scipy.stats', 'IPython'} or m.startswith('rlx.course')])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+# ---------------------------------------------------------------------------- live
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """Pretend to be in one; yields what is on the display: [widgets] while training, [picture] after."""
+    shown = []
+
+    class Display:
+        def update(self, bundle, raw):
+            assert raw
+            shown[:] = [bundle]
+
+    def display(widget, display_id):
+        shown.append(widget)
+        return Display()
+
+    monkeypatch.delenv("PYTEST_VERSION", raising=False)
+    monkeypatch.setattr("IPython.display.display", display)
+    monkeypatch.setattr(live_module, "in_notebook", lambda: True)
+    return shown
+
+
+def alt(bundle):
+    return re.search(r'<img alt="([^"]*)"', bundle["text/html"]).group(1)
+
+
+def test_live_in_a_terminal_prints_a_line(capsys):
+    algorithm = make()
+    history = asyncio.run(live(algorithm, updates=3))
+    assert isinstance(history, History)
+    assert len(history) == algorithm.updates == 3
+    assert "running return" in capsys.readouterr().err
+
+
+def test_live_leaves_one_picture_that_says_what_it_shows(notebook):
+    asyncio.run(live(make(), updates=3, x="episodes"))
+    (bundle,) = notebook
+    assert re.match(
+        r"Return while training, against episodes\. update 3, episode 12: ", alt(bundle)
+    )
+    assert bundle["text/plain"] == f"[picture: {alt(bundle)}]"
+    assert len(bundle["text/html"]) < 20_000
+
+
+def test_watching_does_not_change_what_is_learned(notebook):
+    trained, seen = make(), make()
+    rlx.train(trained, updates=4, progress=False)
+    asyncio.run(live(seen, updates=4, show=True))
+    for a, b in zip(trained.policy.parameters(), seen.policy.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_show_draws_the_newest_agent(notebook):
+    algorithm = make("rlx/IncompleteCartPole-v1", NETWORKS.GRUPolicy)
+    playing = live_module.Playing(algorithm)
+    pictures = {playing.frame() for _ in range(20)}  # past the end of an episode, and on
+    assert len(pictures) > 10
+    assert all(picture.startswith(b"\xff\xd8") for picture in pictures)
+
+
+def test_the_stop_button_ends_the_run_and_says_how_to_go_on(notebook):
+    algorithm = make()
+
+    def press(algorithm, metrics):
+        if metrics["updates"] == 2:
+            notebook[0].children[0].children[0].click()
+
+    history = asyncio.run(live(algorithm, updates=10_000, callbacks=[press]))
+    assert len(history) == algorithm.updates == 2
+    assert "Stopped: the policy keeps what it has learned" in alt(notebook[0])
+    assert len(asyncio.run(live(algorithm, updates=2))) == 2
+    assert algorithm.updates == 4
+
+
+@pytest.mark.parametrize("as_ipykernel", [True, False])
+def test_an_interrupt_ends_the_run_cleanly(notebook, as_ipykernel):
+    algorithm = make()
+
+    def interrupt(algorithm, metrics):
+        if metrics["updates"] == 2:
+            if not as_ipykernel:
+                raise KeyboardInterrupt
+            asyncio.current_task().cancel()
+
+    async def cell():
+        history = await live(algorithm, updates=10_000, callbacks=[interrupt])
+        await asyncio.sleep(0)  # the next line of the cell is not cancelled, too
+        return history
+
+    asyncio.run(cell())
+    assert algorithm.updates < 1000  # cancelled at the first pause after it
+    assert "Interrupted: the policy keeps what it has learned" in alt(notebook[0])
+
+
+def test_an_error_keeps_the_curve_and_is_raised(notebook):
+    def fail(algorithm, metrics):
+        if metrics["updates"] == 3:
+            raise RuntimeError("the environment broke")
+
+    with pytest.raises(RuntimeError, match="the environment broke"):
+        asyncio.run(live(make(), updates=10, callbacks=[fail]))
+    assert "update 2, " in alt(notebook[0])
+    assert "The next update failed." in alt(notebook[0])
+
+
+def test_live_needs_a_budget(notebook):
+    with pytest.raises(ValueError, match="budget"):
+        asyncio.run(live(make()))
+
+
+def test_drawing_takes_a_tenth_of_the_run(notebook, monkeypatch):
+    panels = []
+    panel = live_module.Panel
+    monkeypatch.setattr(
+        live_module, "Panel", lambda *arguments: panels.append(panel(*arguments)) or panels[0]
+    )
+    monkeypatch.setattr(panel, "svg", lambda *_: time.sleep(0.03) or "")  # a slow machine
+    began = time.perf_counter()
+    asyncio.run(live(make(), seconds=1.5))
+    # The last drawing need not be paid for yet.
+    assert 0 < panels[0].drawing < 0.1 * (time.perf_counter() - began) + 0.1
+
+
+def test_live_saves_one_picture_and_no_widget():
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    source = (
+        "import rlx\nfrom rlx.course import live\n"
+        "agent = rlx.Agent(rlx.envs.make_vec('CartPole-v1', 4), seed=0)\n"
+        "policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space)\n"
+        "algorithm = rlx.algos.REINFORCE(agent, policy, batch_size=4, horizon=20)\n"
+        "history = await live(algorithm, updates=5, show=True)"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    (output,) = notebook.cells[0].outputs
+    assert set(output.data) == {"text/html", "text/plain"}
+    assert "update 5, episode 20" in alt(output.data)
+
+
+# ---------------------------------------------------------------------------- watch
+
+
+def page_data(player):
+    return json.loads(re.search(r"cursor\} = (\{.*\});", player._repr_html_()).group(1))
+
+
+def test_watch_plays_one_episode_with_a_frame_for_the_end():
+    algorithm = make()
+    player = watch(algorithm.agent, algorithm.policy, horizon=11)
+    data = page_data(player)
+    last = len(player.rollout) - 1
+    assert player.rollout.end.tolist() == [False] * last + [True]
+    assert data["steps"][0] == 0
+    assert data["steps"][-1] == last
+    assert len(data["frames"]) == len(data["steps"])
+    assert f"return {last} in {last} steps" in repr(player)
+    assert "Value estimate" in player.plot.alt
+
+
+@pytest.mark.parametrize(
+    ("env", "kind"),
+    [
+        ("CartPole-v0", NETWORKS.MLPPolicy),
+        ("rlx/IncompleteCartPole-v1", NETWORKS.GRUPolicy),
+        ("PositionPendulum-v1", NETWORKS.LSTMPolicy),
+    ],
+)
+def test_watch_makes_the_agents_environment_once_more(env, kind):
+    algorithm = make(env, kind)
+    player = watch(algorithm.agent, algorithm.policy, horizon=5, greedy=False)
+    assert player.rollout.states.shape[1:] == algorithm.agent.observation_space.shape
+
+
+def test_watch_keeps_wrappers_and_arguments_of_the_environment():
+    env = rlx.envs.HideObservation(gymnasium.make("Pendulum-v1", g=1.0), [0, 2])
+    agent = rlx.Agent(env)
+    assert live_module.rendered(agent).env.unwrapped.g == 1.0
+    policy = NETWORKS.MLPPolicy(agent.observation_space, agent.action_space, value=False)
+    player = watch(agent, policy, 5)
+    assert player.rollout.states.shape == (6, 2)
+    assert "Value" not in player.plot.alt
+    short = rlx.Agent(rlx.envs.make_vec("CartPole-v1", 2, max_episode_steps=7))
+    assert live_module.rendered(short).env.spec.max_episode_steps == 7
+
+
+def test_watch_takes_an_id_or_an_environment():
+    algorithm = make()
+    assert "CartPole-v1" in repr(watch("CartPole-v1", algorithm.policy, 3))
+    env = gymnasium.make("CartPole-v1", render_mode="rgb_array")
+    watch(env, algorithm.policy, 3)
+    env.reset()
+    assert env.render() is not None  # it is still open
+
+
+def test_watch_repeats_an_episode_and_leaves_the_random_numbers_alone():
+    algorithm = make()
+    state = torch.get_rng_state()
+    one, two, other = (
+        watch(algorithm.agent, algorithm.policy, 30, greedy=False, seed=seed) for seed in (1, 1, 2)
+    )
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(one.rollout.states, two.rollout.states)
+    assert one._repr_html_() == two._repr_html_()
+    assert not torch.equal(one.rollout.states[0], other.rollout.states[0])
+
+
+def test_a_long_episode_stays_small():
+    algorithm = make("Pendulum-v1")
+    player = watch(algorithm.agent, algorithm.policy, greedy=False)
+    assert len(page_data(player)["frames"]) <= 201
+    assert len(player._repr_html_()) < 1_500_000
+
+
+def test_noisy_pictures_stay_small():
+    class Noise(gymnasium.Wrapper):
+        def render(self):
+            return np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+
+    algorithm = make("Pendulum-v1")
+    env = Noise(gymnasium.make("Pendulum-v1", render_mode="rgb_array"))
+    player = watch(env, algorithm.policy, 100)
+    assert len(player._repr_html_()) < 1_500_000
+
+
+@pytest.mark.parametrize("space", ["Both", "Continuous", ""])
+def test_every_kind_of_action_has_a_plot(space):
+    agent = rlx.Agent(rlx.envs.make(f"Recall{space}-v0"))
+    policy = NETWORKS.MLPPolicy(agent.observation_space, agent.action_space)
+    rollout = agent(policy).episode()
+    rows = agent(policy).evaluate(rollout.vectorize()).detach()
+    rows = agent(policy).evaluate(rollout.vectorize())
+    from rlx.course.watch import timeline
+
+    with torch.no_grad():
+        picture = timeline(agent(policy).evaluate(rollout.vectorize()))
+    parts = 1 + len(rows.dist.components)
+    assert len(picture.drawn.axes) == parts
+    assert all(ax.get_ylabel() for ax in picture.drawn.axes)
+    assert picture.drawn.axes[-1].get_xlabel() == "step"
+
+
+def test_what_cannot_be_watched_says_so():
+    algorithm = make()
+    sync = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("CartPole-v1").unwrapped])
+    with pytest.raises(ValueError, match='made with render_mode="rgb_array"'):
+        watch(rlx.Agent(sync), algorithm.policy)
+    agent = rlx.Agent("CartPole-v1")
+    with pytest.raises(ValueError, match="draws no pictures"):
+        watch(agent.env, algorithm.policy, 2)
+
+
+# ---------------------------------------------------------------------------- pictures
+
+
+def test_the_curve_is_svg_whatever_the_numbers_are():
+    labels = ("steps", "return <of> one", "dots", "line")
+    for x, dots, line in [
+        ([], [], []),
+        ([10], [np.nan], [np.nan]),
+        ([1, 2, 3], [np.nan, -5.0, 1e6], [0.0, -3.0, np.nan]),
+        (range(5000), range(5000), range(5000)),
+    ]:
+        root = ET.fromstring(svg_curve(x, dots, line, labels=labels, goal=10))
+        text = "".join(root.itertext())
+        assert "return <of> one" in text
+        assert "nan" not in ET.tostring(root, encoding="unicode").replace("nan-", "")
+
+
+def test_ticks_are_round_and_inside():
+    assert ticks(0, 500).tolist() == [0, 100, 200, 300, 400, 500]
+    assert ticks(-1600, 0).tolist() == [-1500, -1000, -500, 0]
+    assert ticks(0, 1).tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    assert 2 < len(ticks(0, 73_000)) < 8
+
+
+def runs(*ends):
+    return [
+        History(
+            {"steps": 10 * k, "running_return": np.nan if k == 1 else end * k / 5}
+            for k in range(1, 6)
+        )
+        for end in ends
+    ]
+
+
+def test_curves_draws_the_interquartile_mean_and_its_interval():
+    picture = curves({"good": runs(100, 1, 2, 3, -100), "bad": runs(0, 0, 0, 0, 0)})
+    ax = picture.drawn.axes[0]
+    assert ax.get_xlabel() == "environment steps"
+    assert ax.get_ylabel() == "running return"
+    good = next(line for line in ax.lines if line.get_label() == "good")
+    assert good.get_ydata()[-1] == pytest.approx(2.0)  # the mean of 1, 2, 3
+    assert good.get_xdata()[[0, -1]].tolist() == [20, 50]
+    band = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.min() < 1 and band.max() > 3  # noqa: PT018
+    assert "good ends at 2 (95 % interval " in picture.alt
+    assert "5 seeds" in picture.alt
+
+
+def test_curves_of_one_run_has_no_interval():
+    picture = curves(runs(10))
+    assert not picture.drawn.axes[0].collections
+    assert "interval" not in picture.alt
+    with pytest.raises(ValueError, match="nothing to draw"):
+        curves([History([{"steps": 1, "running_return": np.nan}])])
+
+
+def test_a_knob_redraws_and_leaves_its_first_picture():
+    drawn = []
+
+    def draw(gamma, n):
+        drawn.append((gamma, n))
+        return Picture("<svg/>", f"gamma is {gamma} & n is {n}")
+
+    knob = Knob(draw, gamma=(0.0, 1.0, 0.1, 0.5), n=(1, 9, 1, 3))
+    bundle = knob._repr_mimebundle_()
+    assert 'alt="gamma is 0.5 &amp; n is 3"' in bundle["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    knob.sliders["n"].value = 4
+    assert drawn[-1] == (0.5, 4)
+    assert "n is 4" in knob.shown.value
+
+
+def test_the_map_links_to_the_chapters_that_are_there(tmp_path):
+    (tmp_path / "05_reinforce.ipynb").touch()
+    html = CourseMap(tmp_path)._repr_html_()
+    assert re.findall(r'href="([^"]*)"', html) == ["05_reinforce.ipynb"]
+    assert html.count("not written yet") == 14
+    assert "05  REINFORCE\n" in repr(CourseMap(tmp_path))
+
+
+def test_live_is_the_function_not_the_module():
+    assert live is live_function
+    assert asyncio.iscoroutinefunction(live)

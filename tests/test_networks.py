@@ -1,0 +1,93 @@
+"""Ready-made policies: their heads fit every action space, and both ways of running them agree."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch.nn.utils.rnn import PackedSequence
+from torch.testing import assert_close
+
+from rlx.networks import ActionHead, GRUPolicy, LSTMPolicy, MLPPolicy, linear
+
+SPACES = {
+    "Discrete": (spaces.Discrete(4), [()]),
+    "MultiDiscrete": (spaces.MultiDiscrete([2, 5]), [(), ()]),
+    "MultiBinary": (spaces.MultiBinary((2, 3)), [(2, 3)]),
+    "Box": (spaces.Box(-1, 1, (2, 3)), [(2, 3)]),
+    "Box of a number": (spaces.Box(-1, 1, ()), [()]),
+    "Tuple": (
+        spaces.Tuple([spaces.Box(-1, 1, (2,)), spaces.Discrete(3), spaces.MultiBinary(2)]),
+        [(2,), (), (2,)],
+    ),
+}
+OBSERVATIONS = [spaces.Box(-1, 1, (3,)), spaces.Box(-1, 1, (2, 2))]
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_an_action_head_fits_its_space(name):
+    space, shapes = SPACES[name]
+    dist = ActionHead(5, space)(torch.randn(7, 5))
+    assert [tuple(action.shape) for action in dist.sample()] == [(7, *shape) for shape in shapes]
+    assert dist.log_prob(*dist.sample()).shape == dist.entropy().shape == (7,)
+
+
+def test_every_action_starts_out_about_as_probable_as_any_other():
+    space = spaces.Tuple([spaces.Discrete(4), spaces.Box(-1, 1, (2,))])
+    gears, force = ActionHead(64, space)(torch.randn(100, 64)).components
+    assert_close(gears.probs, torch.full((100, 4), 0.25), rtol=0, atol=0.05)
+    assert force.mean.abs().max() < 0.2
+    assert_close(force.stddev, torch.full((100, 2), math.exp(-0.5)))
+
+
+def test_the_standard_deviation_learns():
+    head = ActionHead(5, spaces.Box(-1, 1, (2,)))
+    dist = head(torch.randn(7, 5))
+    dist.entropy().sum().backward()
+    assert_close(head.log_stds[0].grad, torch.full((2,), 7.0))  # d entropy / d log std = 1
+
+
+@pytest.mark.parametrize("observations", OBSERVATIONS, ids=str)
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize("cls", [MLPPolicy, GRUPolicy, LSTMPolicy])
+def test_policies_return_memory_actions_and_a_value(cls, value, observations):
+    hidden = (16,) if cls is MLPPolicy else 16
+    policy = cls(observations, SPACES["Tuple"][0], hidden, value=value)
+    x = torch.randn(5, *observations.shape)
+    h, dist, *values = policy(None, x)
+    assert len(dist) == 5
+    assert [tuple(v.shape) for v in values] == [(5, 1)] * value
+    shapes = {MLPPolicy: [], GRUPolicy: [(5, 16)], LSTMPolicy: [(5, 16)] * 2}
+    parts = h if isinstance(h, tuple) else () if h is None else (h,)
+    assert [tuple(part.shape) for part in parts] == shapes[cls]
+
+
+@pytest.mark.parametrize("cls", [GRUPolicy, LSTMPolicy])
+@pytest.mark.parametrize("entering", [False, True])
+def test_unroll_is_forward_row_by_row(cls, entering):
+    torch.manual_seed(0)
+    policy = cls(spaces.Box(-1, 1, (3,)), SPACES["Box"][0], hidden=4)
+    sequences, sizes = torch.randn(3, 4, 3), [3, 2, 2, 1]  # lengths 4, 3, 1
+    h = None
+    if entering:
+        h = torch.randn(3, 4) if cls is GRUPolicy else (torch.randn(3, 4), torch.randn(3, 4))
+    data = torch.cat([sequences[:size, t] for t, size in enumerate(sizes)])
+    last, dist, value = policy.unroll(h, PackedSequence(data, torch.tensor(sizes)))
+    means, values, at = [], [], 0
+    for size in sizes:
+        h = None if h is None else tuple(p[:size] for p in h) if cls is LSTMPolicy else h[:size]
+        h, step, v = policy(h, data[at : at + size])
+        means.append(step.components[0].mean)
+        values.append(v)
+        at += size
+    assert_close(dist.components[0].mean, torch.cat(means))
+    assert_close(value, torch.cat(values))
+    first = (last[0], h[0]) if cls is LSTMPolicy else (last, h)
+    assert_close(first[0][:1], first[1])
+
+
+def test_linear_is_orthogonal_without_bias():
+    layer = linear(8, 8, gain=2.0)
+    assert_close(layer.weight @ layer.weight.T, 4 * torch.eye(8), rtol=1e-4, atol=1e-4)
+    assert not np.any(layer.bias.detach().numpy())

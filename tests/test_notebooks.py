@@ -1,0 +1,53 @@
+"""What is saved in the notebooks. That they run and print what they say is nbval's to check."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from run_notebooks import normalised
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted(
+    path
+    for folder in ["notebooks", "solutions"]
+    for path in (ROOT / folder).rglob("*.ipynb")
+    if ".ipynb_checkpoints" not in path.parts
+)
+
+pytestmark = pytest.mark.parametrize(
+    "path", NOTEBOOKS, ids=[str(path.relative_to(ROOT)) for path in NOTEBOOKS]
+)
+
+
+def code_cells(path):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def test_no_cell_saved_an_error(path):
+    for cell in code_cells(path):
+        if "raises-exception" not in cell.metadata.get("tags", []):
+            errors = [output for output in cell.outputs if output.output_type == "error"]
+            assert not errors, f"cell {cell.id} saved {errors[0].ename}: {errors[0].evalue}"
+
+
+def test_it_was_run_from_top_to_bottom(path):
+    # A null count is worse than untidy: nbval does not compare the outputs of such a cell.
+    counts = [cell.execution_count for cell in code_cells(path)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_it_asks_for_the_plain_python_kernel(path):
+    assert nbformat.read(path, as_version=4).metadata.kernelspec.name == "python3"
+
+
+def test_cells_have_ids_of_their_own(path):
+    text = path.read_text(encoding="utf-8")  # nbformat would invent the missing ones
+    ids = re.findall(r'^   "id": "([\w-]{1,64})",$', text, re.MULTILINE)
+    assert len(ids) == len(set(ids)) == len(nbformat.read(path, as_version=4).cells)
+
+
+def test_it_was_saved_tidily(path):
+    text = path.read_text(encoding="utf-8")
+    tidy = normalised(nbformat.reads(text, as_version=4))
+    assert text == tidy, f"python tools/run_notebooks.py --no-run {path.relative_to(ROOT)}"

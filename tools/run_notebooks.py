@@ -1,0 +1,123 @@
+"""Run notebooks from top to bottom and save them so that a second run changes little.
+
+    python tools/run_notebooks.py [--no-run] NOTEBOOK...
+
+What is saved: cell ids that stay, counts 1, 2, 3…, tags. What is not: widget state, timings,
+colours, addresses and other random names.
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from kernel_env import KERNEL_ENV
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+METADATA = {
+    "kernelspec": {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    },
+    "language_info": {"name": "python"},
+}
+CELL_METADATA = {"tags", "nbgrader", "editable", "deletable", "jupyter", "slideshow"}
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # a random id, useless without its kernel
+SCRUBBED = [
+    (re.compile(r"\x1b\[[0-9;]*m"), ""),
+    (re.compile(r"\b0x[0-9a-f]{6,16}\b"), "0xADDRESS"),  # conftest.py reads addresses the same way
+]
+PLAYER = re.compile(r"_anim_img([0-9a-f]{32})")  # to_jshtml gives each player a random name
+
+
+def run(notebook, folder, timeout):
+    with tempfile.TemporaryDirectory() as profile:  # not the user's: no start-up files, no history
+        NotebookClient(
+            notebook,
+            timeout=timeout,
+            kernel_name="python3",
+            record_timing=False,
+            coalesce_streams=True,
+            extra_arguments=["--log-level=ERROR"],
+            resources={"metadata": {"path": str(folder)}},
+        ).execute(env={**os.environ, **KERNEL_ENV, "IPYTHONDIR": profile})
+
+
+def scrub(text):
+    for pattern, replacement in SCRUBBED:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def normalised(notebook):
+    """The text of the file: equal for equal cells and outputs. Changes the notebook in place."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    ids, count = set(), 0
+    for position, cell in enumerate(notebook.cells):
+        if cell.get("id", "") in ids | {""}:
+            cell.id = hashlib.sha1(f"{position} {cell.source}".encode()).hexdigest()[:8]
+        ids.add(cell.id)
+        kept = {key: cell.metadata[key] for key in sorted(CELL_METADATA & cell.metadata.keys())}
+        cell.metadata = nbformat.from_dict(kept)
+        if cell.cell_type != "code":
+            cell.pop("outputs", None)
+            cell.pop("execution_count", None)
+            continue
+        count += 1
+        cell.execution_count = count  # never null: nbval would not compare the cell's outputs
+        for output in cell.outputs:
+            normalise_output(output, cell)
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook, indent=1, ensure_ascii=False).rstrip("\n") + "\n"
+
+
+def normalise_output(output, cell):
+    if output.output_type == "execute_result":
+        output.execution_count = cell.execution_count
+    if output.output_type == "stream":
+        output.text = scrub(output.text)
+    if output.output_type == "error":
+        output.traceback = [scrub(line) for line in output.traceback]
+    if "data" in output:
+        output.metadata = nbformat.from_dict({})
+        output.data.pop(WIDGET_VIEW, None)
+        if "text/plain" in output.data:
+            output.data["text/plain"] = scrub(output.data["text/plain"])
+        html = output.data.get("text/html", "")
+        for number, name in enumerate(dict.fromkeys(PLAYER.findall(html))):
+            stable = hashlib.md5(f"{cell.id} {number}".encode()).hexdigest()
+            output.data["text/html"] = output.data["text/html"].replace(name, stable)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebook", nargs="+", type=Path)
+    parser.add_argument("--no-run", action="store_true", help="only tidy what is saved")
+    parser.add_argument("--timeout", type=int, default=300, help="seconds for a cell")
+    arguments = parser.parse_args()
+    failed = False
+    for path in arguments.notebook:
+        start = time.monotonic()
+        notebook = nbformat.read(path, as_version=4)
+        try:
+            if not arguments.no_run:
+                run(notebook, path.parent, arguments.timeout)
+        except CellExecutionError as error:
+            failed = True
+            print(f"{path}: not saved, because a cell fails\n{error}", file=sys.stderr)
+            continue
+        path.write_text(normalised(notebook), encoding="utf-8")
+        print(f"{path}: {time.monotonic() - start:.1f} s")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
