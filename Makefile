@@ -75,7 +75,7 @@ ifneq ($(SOLUTIONS),)
 endif
 
 test-browser: $(VENV)/.test
-	@$(STAGE) 'browser tests' $(PYTEST) --timeout 300 tests/browser
+	@$(STAGE) 'browser tests' $(PYTEST) --timeout 600 tests/browser
 
 notebooks: $(VENV)/.test
 	$(PY) tools/run_notebooks.py $(or $(ONLY),$(NOTEBOOKS) $(SOLUTIONS))

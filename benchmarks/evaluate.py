@@ -77,7 +77,9 @@ def main() -> None:
 
     fused = rlx.networks.GRUPolicy(*spaces)
     fused.load_state_dict(policy.state_dict())
-    a, b, r = ratio(lambda: agent(policy).evaluate(together), lambda: agent(fused).evaluate(together))
+    a, b, r = ratio(
+        lambda: agent(policy).evaluate(together), lambda: agent(fused).evaluate(together)
+    )
     print(f"fused unroll: {a:.1f} ms -> {b:.1f} ms, {r:.1f} times faster")
 
 

@@ -1,7 +1,7 @@
 """PPO until CartPole-v1 is solved: rlx beside Stable-Baselines3, seed by seed in turn, on the CPU.
 
-Solved: the mean return of the last 100 training episodes reaches 475. SB3 runs with the settings that
-rl-zoo tuned for it. Both run in this process, in turn, and what counts is the ratio of their medians.
+Solved: the mean return of the last 100 training episodes reaches 475. SB3 runs with the settings
+that rl-zoo tuned for it. Both run in this process, in turn; what counts is the medians' ratio.
 
     python benchmarks/ppo.py
 """
@@ -74,7 +74,7 @@ def main() -> None:
     command.add_argument("--seeds", type=int, default=5)
     args = command.parse_args()
     torch.set_num_threads(1)  # faster for both: the networks are small
-    print(f"{'seed':>4} {'rlx s':>7} {'return':>7} {'steps':>8}   {'SB3 s':>7} {'return':>7} {'steps':>8}")
+    print("seed   rlx s  return    steps     SB3 s  return    steps")
     times: dict[str, list[float]] = {"rlx": [], "sb3": []}
     for seed in range(args.seeds):
         a, b = ours(seed), sb3(seed)

@@ -59,7 +59,9 @@ def main() -> None:
     args = command.parse_args()
     torch.set_num_threads(1)
     print(f"CartPole-v1, segment({args.n_steps}, dry=True), median of {args.rounds} rounds in turn")
-    print(f"{'envs':>5} {'bare':>10} {'rlx':>10} {'SB3':>10} {'rlx/bare':>9} {'rlx/SB3':>8}  steps/s")
+    print(
+        f"{'envs':>5} {'bare':>10} {'rlx':>10} {'SB3':>10} {'rlx/bare':>9} {'rlx/SB3':>8}  steps/s"
+    )
     for n_envs in (8, 32, 128):
         agent = rlx.Agent(rlx.envs.make_vec("CartPole-v1", n_envs))
         policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space, value=False)

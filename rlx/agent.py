@@ -89,8 +89,9 @@ class Agent:
             raise ValueError(f"{type(policy).__name__} takes actions: a critic cannot act")
         # Until the call has succeeded there is nothing to continue from: an error in between (or a
         # keyboard interrupt) leaves an agent that starts from a reset.
-        self._carry, seed, self._seed = None, self._seed, None
-        carry = carry or reset(self.envs, policy, seed)
+        self._carry = None
+        carry = carry or reset(self.envs, policy, self._seed)
+        self._seed = None
         rollout, carry, self.finished = collect(self.envs, policy, carry, n_steps, **options)
         return rollout, carry
 

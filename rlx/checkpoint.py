@@ -8,10 +8,11 @@ inner state has to be saved, and a resumed run gives, on the CPU, bit for bit th
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-import pickle
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,41 +28,56 @@ FORMAT = "rlx checkpoint 1"
 def save(path: str | Path, algorithm: Algorithm, extra: dict[str, Any] | None = None) -> None:
     """Write a checkpoint of `algorithm` to `path`, whole or not at all.
 
-    `extra` may hold numbers, strings, lists and dicts; `load` returns it. Raises OSError if the disk
-    is full or not writable; a file that was at `path` before is then untouched."""
-    path = Path(path)
+    `extra` may hold numbers, strings, lists and dicts; `load` returns it. Raises OSError if the
+    disk is full or not writable; a file that was at `path` before is then untouched."""
     content = {
         "format": FORMAT,
         "algorithm": type(algorithm).__name__,
+        "optimizer": type(algorithm.agent.optimizer).__name__,
         "state": algorithm.state_dict(),
         "random": _random_states(),
         "extra": extra or {},
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
+    buffer.seek(0)
+    # What `load` would refuse (a numpy number as learning rate, say) must not be found out then.
+    if foreign := torch.serialization.get_unsafe_globals_in_checkpoint(buffer):
+        raise TypeError(
+            f"a checkpoint holds tensors and Python's numbers, strings, lists and dicts, not "
+            f"{', '.join(sorted(foreign))}: convert it, with float() or torch.as_tensor() perhaps"
+        )
+    write(path, buffer.getbuffer())
+
+
+def write(path: str | Path, content: bytes | memoryview) -> None:
+    """Put `content` in the place of the file `path`; a kill at any moment leaves one of the two."""
+    path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(part, "wb") as file:
-            file.write(buffer.getbuffer())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)  # atomic: a reader sees the old file or the new one
     except OSError as error:
-        part.unlink(missing_ok=True)
-        kept = "; the checkpoint before it is untouched" if path.exists() else ""
-        raise OSError(f"could not write the checkpoint {path}: {error}{kept}") from error
+        kept = "; the file that was there is untouched" if path.exists() else ""
+        raise OSError(f"could not write {path}: {error.strerror}{kept}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()  # also after an interrupt
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint without executing anything in it, so that a stranger's file is safe to open.
+    """Read a checkpoint without executing anything in it: a stranger's file is safe to open.
 
     Raises FileNotFoundError, or ValueError if the file is truncated or not a checkpoint of rlx."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no checkpoint {path}") from None
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # a damaged file may fail in any way
         raise ValueError(
             f"{path} is not a whole rlx checkpoint (truncated, or another program's file)"
         ) from error
@@ -73,20 +89,33 @@ def load(path: str | Path) -> dict[str, Any]:
 def resume(path: str | Path, algorithm: Algorithm) -> dict[str, Any]:
     """Put `algorithm`, and all random number generators, where the checkpoint at `path` was taken.
 
-    Returns what was saved as `extra`. Raises ValueError if the checkpoint is another algorithm's or
-    another network's; `algorithm` is then as it was."""
+    Returns what was saved as `extra`. Raises ValueError if the checkpoint is another algorithm's,
+    optimizer's or network's; `algorithm` is then as it was."""
     content = load(path)
-    name = type(algorithm).__name__
-    if content["algorithm"] != name:
-        raise ValueError(f"{path} was saved by {content['algorithm']}, and cannot resume {name}")
+    names = type(algorithm).__name__, type(algorithm.agent.optimizer).__name__
+    for name, saved in zip(names, (content.get("algorithm"), content.get("optimizer"))):
+        if saved != name:
+            raise ValueError(f"{path} was saved by {saved}, and cannot resume {name}")
     before = algorithm.state_dict()
     try:
         algorithm.load_state_dict(content["state"])
-    except (RuntimeError, KeyError, ValueError) as error:
+    except Exception as error:
         algorithm.load_state_dict(before)
-        raise ValueError(f"{path} does not fit this {name}, its networks differ: {error}") from error
+        raise ValueError(
+            f"{path} does not fit this {names[0]}, its networks differ: {error}"
+        ) from error
     _restore_random_states(content["random"])
     return content["extra"]
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Within `with undisturbed():` random numbers may be drawn; those after it are as without."""
+    states = _random_states()
+    try:
+        yield
+    finally:
+        _restore_random_states(states)
 
 
 def border_seed(seed: int, updates: int) -> int:
@@ -95,7 +124,7 @@ def border_seed(seed: int, updates: int) -> int:
 
 
 def _random_states() -> dict[str, Any]:
-    name, keys, *rest = np.random.get_state()
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - environments may use the old generator
     version, words, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),
@@ -107,6 +136,6 @@ def _random_states() -> dict[str, Any]:
 def _restore_random_states(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
     name, keys, *rest = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words.tolist()), gauss))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from rlx.columns import apply, join
 from rlx.policy import (
     ActionDistribution,
     Output,
@@ -16,7 +17,7 @@ from rlx.policy import (
     run,
     run_sequences,
 )
-from rlx.rollout import Rollout, _join, _map
+from rlx.rollout import Rollout
 from rlx.sampling import _forget
 
 
@@ -42,20 +43,20 @@ def _evaluate(
     recur = None if fresh.all() else _stored_states(policy, rollout, packing.first)
     recur = _forget(recur, fresh)
     packed, end = packing.pack(rollout.states), end[packing.rows]
-    actions = _map(lambda action: action[packing.rows], stored)
+    actions = apply(lambda action: action[packing.rows], stored)
     if type(policy).unroll is not Parametric.unroll and not policy.takes_actions:
         scored = _score(run_sequences(policy, recur, packed), actions, end, sample)
     else:
         pieces, at = [], 0
         for size in packed.batch_sizes.tolist():  # longest first: the batch shrinks as they end
             rows = slice(at, at + size)
-            recur = _map(lambda h, size=size: h[:size], recur)
-            now = _map(lambda action, rows=rows: action[rows], actions)
+            recur = apply(lambda h, size=size: h[:size], recur)
+            now = apply(lambda action, rows=rows: action[rows], actions)
             output = run(policy, recur, packed.data[rows], *now)
             pieces.append(_score(output, now, end[rows], sample))
             recur, at = output.recur_state, at + size
-        scored = _join("the columns that were evaluated", torch.cat, pieces)
-    return _evaluated(rollout, _map(lambda column: column[packing.place], scored), None)
+        scored = join("the columns that were evaluated", torch.cat, pieces)
+    return _evaluated(rollout, apply(lambda column: column[packing.place], scored), None)
 
 
 class _Packing:
@@ -94,7 +95,7 @@ def _stored_states(policy: Parametric, rollout: Rollout, rows: Tensor | slice) -
             "are stored. "
             "Evaluate whole episodes that begin at a reset, or sample with a recurrent policy"
         )
-    stored = _map(lambda h: h[rows], rollout.recur_states)
+    stored = apply(lambda h: h[rows], rollout.recur_states)
     if memory_of(stored) != policy._memory:
         raise ValueError(
             f"the stored recurrent states have shapes {memory_of(stored)}, {type(policy).__name__} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from gymnasium import spaces
@@ -33,8 +34,9 @@ def mlp(n_in: int, hidden: tuple[int, ...]) -> nn.Sequential:
 class ActionHead(nn.Module):
     """From features (B, F) to the ActionDistribution that an action space asks for.
 
-    Discrete and each entry of a MultiDiscrete get a Categorical, MultiBinary a Bernoulli, Box a Normal
-    with a learned standard deviation that does not depend on the state; a Tuple gets one of each part.
+    Discrete and each entry of a MultiDiscrete get a Categorical, MultiBinary a Bernoulli, Box a
+    Normal with a learned standard deviation that does not depend on the state; a Tuple gets what
+    each of its parts gets.
     """
 
     def __init__(self, n_in: int, space: spaces.Space, log_std: float = -0.5) -> None:
@@ -71,7 +73,7 @@ class ActionHead(nn.Module):
 
 
 class MLPPolicy(Parametric):
-    """Feed-forward: one network for the actions and, with `value`, another for the state's value."""
+    """Feed-forward: one network for the actions and, with `value`, another for the value."""
 
     def __init__(
         self,
@@ -92,8 +94,51 @@ class MLPPolicy(Parametric):
         return (None, dist) if self.critic is None else (None, dist, self.critic(state))
 
 
+class Memory(nn.Module):
+    """An `nn.GRU` or `nn.LSTM` that goes one step, or through whole sequences at once.
+
+    Its state is a tuple of tensors (B, hidden): one of a GRU, two of an LSTM; None means zeros."""
+
+    def __init__(self, kind: type[nn.RNNBase], n_in: int, hidden: int) -> None:
+        super().__init__()
+        self.rnn = kind(n_in, hidden)
+        self.size = 2 if kind is nn.LSTM else 1
+        for inputs, recurrent in zip(
+            self.rnn.weight_ih_l0.split(hidden), self.rnn.weight_hh_l0.split(hidden)
+        ):  # gate by gate; torch's own initial weights hardly let small observations in
+            nn.init.orthogonal_(inputs, math.sqrt(2))
+            nn.init.orthogonal_(recurrent)
+        nn.init.zeros_(self.rnn.bias_ih_l0)
+        nn.init.zeros_(self.rnn.bias_hh_l0)
+
+    def step(self, state: tuple[Tensor, ...] | None, x: Tensor) -> tuple[Tensor, ...]:
+        """The next state; its first tensor is the output."""
+        if state is None:
+            state = (x.new_zeros(len(x), self.rnn.hidden_size),) * self.size
+        weights = self.rnn.all_weights[0]
+        if self.size == 2:
+            return torch.lstm_cell(x, state, *weights)
+        return (torch.gru_cell(x, *state, *weights),)
+
+    def unroll(
+        self, state: tuple[Tensor, ...] | None, packed: PackedSequence
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """The last states, and the outputs of all rows."""
+        if state is not None:
+            state = tuple(part[None] for part in state)
+            state = state if self.size == 2 else state[0]
+        outputs, last = self.rnn(packed, state)
+        last = last if self.size == 2 else (last,)
+        return tuple(part[0] for part in last), outputs.data
+
+
 class GRUPolicy(Parametric):
-    """Recurrent: a GRU reads the observations; actions and value are read off its state."""
+    """Recurrent: a GRU remembers for the actions and, with `value`, another for the value.
+
+    Sharing one would be cheaper. But the value's error is by far the larger, and what it teaches a
+    shared memory drowns what the policy needs to remember."""
+
+    kind: type[nn.RNNBase] = nn.GRU
 
     def __init__(
         self,
@@ -103,50 +148,46 @@ class GRUPolicy(Parametric):
         value: bool = True,
     ) -> None:
         super().__init__()
-        self.rnn = nn.GRU(math.prod(observation_space.shape), hidden)
-        self.actor = ActionHead(hidden, action_space)
-        self.critic = linear(hidden, 1, 1.0) if value else None
+        n_in = math.prod(observation_space.shape)
+        self.memories = nn.ModuleList(
+            Memory(self.kind, n_in, hidden) for _ in range(2 if value else 1)
+        )
+        self.actor = nn.Sequential(mlp(hidden, (hidden,)), ActionHead(hidden, action_space))
+        critic = nn.Sequential(mlp(hidden, (hidden,)), linear(hidden, 1, gain=1.0))
+        self.critic = critic if value else None
 
     def forward(self, *states):
-        h, state = states
-        if h is None:
-            h = state.new_zeros(len(state), self.rnn.hidden_size)
-        h = torch.gru_cell(state.flatten(1), h, *self.rnn.all_weights[0])
-        return h, *self.heads(h)
+        recur_state, state = states
+        nexts = [
+            memory.step(part, state.flatten(1))
+            for memory, part in zip(self.memories, self.parts(recur_state))
+        ]
+        return sum(nexts, ()), *self.heads([part[0] for part in nexts])
 
-    def unroll(self, recur_state: Tensor | None, packed_states: PackedSequence):
-        h = None if recur_state is None else recur_state[None]
-        outputs, last = self.rnn(packed_states._replace(data=packed_states.data.flatten(1)), h)
-        return last[0], *self.heads(outputs.data)
+    def unroll(self, recur_state: tuple[Tensor, ...] | None, packed_states: PackedSequence):
+        packed_states = packed_states._replace(data=packed_states.data.flatten(1))
+        lasts, outputs = zip(
+            *(
+                memory.unroll(part, packed_states)
+                for memory, part in zip(self.memories, self.parts(recur_state))
+            )
+        )
+        return sum(lasts, ()), *self.heads(outputs)
 
-    def heads(self, h: Tensor) -> tuple[ActionDistribution, ...]:
-        dist = self.actor(h)
-        return (dist,) if self.critic is None else (dist, self.critic(h))
+    def parts(self, recur_state: tuple[Tensor, ...] | None) -> list[tuple[Tensor, ...] | None]:
+        """Each memory's share of the recurrent state."""
+        size = self.memories[0].size
+        return [
+            None if recur_state is None else recur_state[k * size : (k + 1) * size]
+            for k in range(len(self.memories))
+        ]
+
+    def heads(self, features: Sequence[Tensor]) -> tuple[ActionDistribution, ...]:
+        dist = self.actor(features[0])
+        return (dist,) if self.critic is None else (dist, self.critic(features[1]))
 
 
 class LSTMPolicy(GRUPolicy):
-    """Recurrent, with an LSTM: its state is a pair of tensors."""
+    """The same with LSTMs: the recurrent state has twice as many tensors."""
 
-    def __init__(
-        self,
-        observation_space: spaces.Box,
-        action_space: spaces.Space,
-        hidden: int = 64,
-        value: bool = True,
-    ) -> None:
-        super().__init__(observation_space, action_space, hidden, value)
-        self.rnn = nn.LSTM(math.prod(observation_space.shape), hidden)
-
-    def forward(self, *states):
-        recur, state = states
-        if recur is None:
-            zeros = state.new_zeros(len(state), self.rnn.hidden_size)
-            recur = (zeros, zeros)
-        h, c = torch.lstm_cell(state.flatten(1), recur, *self.rnn.all_weights[0])
-        return (h, c), *self.heads(h)
-
-    def unroll(self, recur_state: tuple[Tensor, Tensor] | None, packed_states: PackedSequence):
-        recur = None if recur_state is None else tuple(part[None] for part in recur_state)
-        packed_states = packed_states._replace(data=packed_states.data.flatten(1))
-        outputs, (h, c) = self.rnn(packed_states, recur)
-        return (h[0], c[0]), *self.heads(outputs.data)
+    kind = nn.LSTM

@@ -13,7 +13,7 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.distributions.utils import lazy_property
 from torch.nn.utils.rnn import PackedSequence
 
-from rlx.rollout import _map, squeezed
+from rlx.columns import apply, squeezed
 
 RecurState = Tensor | tuple[Tensor, ...] | None
 
@@ -307,7 +307,7 @@ def _checked(policy: Parametric, call: Callable, inputs: tuple, states: Tensor) 
                 f"extra {k} that {name}.forward returns must be a tensor with one entry a row "
                 f"({n_rows} here) or None; got {got}"
             )
-    return Output(recur_state, dist, _map(squeezed, tuple(extras)))
+    return Output(recur_state, dist, apply(squeezed, tuple(extras)))
 
 
 @contextlib.contextmanager

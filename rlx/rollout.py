@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from rlx import functional
-
-Column = Tensor | tuple[Tensor | None, ...] | None
+from rlx.columns import Column, apply, join, leaves, squeezed, stack
 
 
 class Step(NamedTuple):
@@ -62,6 +61,9 @@ class Rollout:
         "states", "recur_states", "actions", "rewards", "end", "terminated", "start",
         "logprobs", "entropy", "others", "returns", "advantages",
     )  # fmt: skip
+    NUMBERS = (  # one a row
+        "rewards", "end", "terminated", "start", "logprobs", "entropy", "returns", "advantages",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -81,8 +83,9 @@ class Rollout:
         self.frames: list[np.ndarray] = []  # pictures, one a row, of `episode(render=True)`
         n = len(self)
         for name, column in self._columns.items():
-            for tensor in _leaves(column):
-                if tensor.shape[:1] != (n,):
+            for tensor in leaves(column):
+                rows = tensor.shape if name in self.NUMBERS else tensor.shape[:1]
+                if rows != (n,):
                     got = tuple(tensor.shape)
                     raise ValueError(f"{name} has shape {got}, the lengths add up to {n} rows")
 
@@ -165,7 +168,7 @@ class Rollout:
         if self._dist is None:
             raise RuntimeError(
                 "this rollout has no dist: only evaluate keeps it, when it runs all rows in one "
-                "pass (a feed-forward policy or a vectorized rollout); slicing or shuffling drops it"
+                "pass (a feed-forward policy, a vectorized rollout); slicing or shuffling drops it"
             )
         return self._dist
 
@@ -202,43 +205,50 @@ class Rollout:
                 "an end row has reward 0: the last reward belongs to the row before it"
             )
         # Copies: an environment may hand out the same buffer again at the next step.
-        self._appended.append(Step(*_map(lambda x: torch.as_tensor(x).clone(), step)))
+        self._appended.append(Step(*apply(lambda x: torch.as_tensor(x).clone(), step)))
         return self
 
     def _stack_appended(self) -> None:
+        """Make columns of what `<<` has added: only now, for it would cost as much every time."""
         if not self._appended:
             return
         steps, self._appended = self._appended, []
-        continues = bool(self._lengths) and not bool(self._columns["end"][-1])
-        ended = [not continues, *(bool(step.end) for step in steps[:-1])]
-        start = [e if s.start is None else bool(s.start) for e, s in zip(ended, steps)]
-        begins = [a or b for a, b in zip(ended, start)]
-        # What a row may go without is zeros: the action of an end row, the memory after a reset.
+        end = [bool(step.end) for step in steps]
+        goes_on = bool(self._lengths) and not bool(self._columns["end"][-1])
+        fresh = [not goes_on, *end[:-1]]
+        start = [f if step.start is None else bool(step.start) for f, step in zip(fresh, steps)]
+        begins = [f or s for f, s in zip(fresh, start)]
         known = [*steps, *itertools.islice(self, 1)]
-        blank = {}
-        for name in ("action", "logprob", "entropy", "recur_state"):
-            values = (getattr(step, name) for step in known)
-            blank[name] = _map(torch.zeros_like, next((v for v in values if v is not None), None))
-        memory = blank.pop("recur_state")
-        for i, step in enumerate(steps):
-            fill = dict(blank) if step.end else {}
-            if start[i]:
-                fill["recur_state"] = memory
-            missing = {name: fill[name] for name in fill if getattr(step, name) is None}
-            steps[i] = step._replace(**missing)
+
+        def entries(name: str, blank: Sequence[bool] = end) -> list[Column]:
+            """One entry of every step; zeros if it is missing where `blank` allows that."""
+            values = [getattr(step, name) for step in known]
+            example = next((value for value in values if value is not None), None)
+            zeros = apply(torch.zeros_like, example)
+            return [zeros if v is None and b else v for v, b in zip(values, blank)]
+
+        actions = [
+            () if a is None else a if isinstance(a, tuple) else (a,) for a in entries("action")
+        ]
+        columns = {
+            "states": entries("state"),
+            "recur_states": entries("recur_state", blank=start),
+            "actions": actions,
+            "rewards": [reward.float() for reward in entries("reward")],
+            "end": entries("end"),
+            "terminated": entries("terminated"),
+            "start": [torch.tensor(s) for s in start],
+            "logprobs": entries("logprob"),
+            "entropy": entries("entropy"),
+            "others": entries("others", blank=[False] * len(steps)),
+        }
+        columns = {name: stack(name, rows) for name, rows in columns.items()}
+        for name in ("rewards", "logprobs", "entropy", "others"):
+            columns[name] = apply(squeezed, columns[name])
         new = Rollout(
             np.diff(np.flatnonzero([True, *begins[1:], True])).tolist(),
-            dry=steps[0].logprob is None,
-            states=_stack("states", [step.state for step in steps]),
-            recur_states=_stack("recur_states", [step.recur_state for step in steps]),
-            actions=_stack("actions", [_as_tuple(step.action) for step in steps]),
-            rewards=_stack("rewards", [_scalar(step.reward.float()) for step in steps]),
-            end=_stack("end", [step.end for step in steps]),
-            terminated=_stack("terminated", [step.terminated for step in steps]),
-            start=torch.tensor(start),
-            logprobs=_stack("logprobs", [_map(_scalar, step.logprob) for step in steps]),
-            entropy=_stack("entropy", [_map(_scalar, step.entropy) for step in steps]),
-            others=_map(squeezed, _stack("others", [step.others for step in steps])),
+            dry=columns["logprobs"] is None,
+            **columns,
         )
         n = len(self._lengths)
         if n:
@@ -280,7 +290,7 @@ class Rollout:
             column = [part._column(name) for part in parts]
             travels = name not in ("returns", "advantages", "entropy")
             if travels or all(c is not None for c in column):
-                columns[name] = _join(name, torch.cat, column)
+                columns[name] = join(name, torch.cat, column)
         lengths = [length for part in parts for length in part.lengths]
         return cls(lengths, dry=first.dry, vectorized=first.vectorized, **columns)
 
@@ -318,7 +328,7 @@ class Rollout:
         return self._with(lengths=lengths, dist=None, **selected)
 
     def _map(self, f: Callable[[Tensor], Tensor]) -> dict[str, Column]:
-        return {name: _map(f, self._column(name)) for name in self.COLUMNS}
+        return {name: apply(f, self._column(name)) for name in self.COLUMNS}
 
     def _with(self, **changes: Any) -> Rollout:
         """This rollout with some columns (or `lengths`, `dist`, `dry`, `vectorized`) replaced."""
@@ -335,7 +345,7 @@ class Rollout:
 
     def __iter__(self) -> Iterator[Step]:
         def row(name: str, i: int) -> Any:
-            return _map(lambda column: column[i], self._column(name))
+            return apply(lambda column: column[i], self._column(name))
 
         names = ("states", "actions", "rewards", "end", "terminated", "recur_states")
         names += ("logprobs", "entropy", "others", "start")
@@ -459,59 +469,6 @@ class Rollout:
     def __getstate__(self) -> dict[str, Any]:
         detached = self.detach()  # a graph cannot be pickled, and workers do not need it
         return {**detached.__dict__, "frames": self.frames}
-
-
-def _as_tuple(action: Any) -> tuple[Tensor, ...]:
-    if action is None:
-        return ()
-    return action if isinstance(action, tuple) else (action,)
-
-
-def _map(f: Callable[[Tensor], Tensor], column: Column) -> Column:
-    """`f` of a column, of each entry of a tuple, of nothing for None."""
-    if isinstance(column, tuple):
-        return tuple(_map(f, entry) for entry in column)
-    return None if column is None else f(column)
-
-
-def _leaves(column: Column) -> Iterator[Tensor]:
-    """The tensors of a column."""
-    if isinstance(column, tuple):
-        for entry in column:
-            yield from _leaves(entry)
-    elif column is not None:
-        yield column
-
-
-def _zip_map(f: Callable[[list[Tensor]], Tensor], columns: list[Column]) -> Column:
-    """`f` of the corresponding tensors of several columns of the same form."""
-    first = columns[0]
-    if len({column if column is None else isinstance(column, tuple) for column in columns}) > 1:
-        raise TypeError("one has them and another has none")
-    if isinstance(first, tuple):
-        return tuple(_zip_map(f, list(entries)) for entries in zip(*columns, strict=True))
-    return None if first is None else f(columns)
-
-
-def _join(name: str, f: Callable[[list[Tensor]], Tensor], columns: list[Column]) -> Column:
-    """`_zip_map`, with an error that names the column."""
-    try:
-        return _zip_map(f, columns)
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise ValueError(f"the rows do not fit together in {name}: {error}") from error
-
-
-def _stack(name: str, rows: list[Column]) -> Column:
-    return _join(name, torch.stack, rows)
-
-
-def _scalar(x: Tensor) -> Tensor:
-    return x.reshape(())  # (1,), stacked, would broadcast against (N,)
-
-
-def squeezed(extra: Tensor) -> Tensor:
-    """A value head gives (B, 1); against (B,) that would broadcast to (B, B) in a loss: so (B,)."""
-    return extra.squeeze(-1) if extra.ndim == 2 and extra.shape[-1] == 1 else extra
 
 
 def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

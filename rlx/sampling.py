@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from rlx.batch import EnvBatch
+from rlx.columns import Column, apply, join, stack
 from rlx.policy import ActionDistribution, Output, Parametric, RecurState, no_validation, run
-from rlx.rollout import Column, Rollout, _join, _map, _stack
+from rlx.rollout import Rollout
 
 
 @dataclass
@@ -113,7 +114,7 @@ def collect(
         table.check_finite()  # a NaN is the likelier cause, and says more
         raise
     rollout, finished, returns, lengths = table.assemble(once, active or envs.num_envs, carry)
-    recur = _map(Tensor.detach, recur)
+    recur = apply(Tensor.detach, recur)
     carry = Carry(policy, observations, recur, fresh, stale, ghost, returns, lengths)
     return rollout, carry, finished
 
@@ -129,7 +130,7 @@ def _forget(recur: RecurState, fresh: np.ndarray) -> RecurState:
         mask = torch.as_tensor(fresh, device=h.device).view(-1, *(1,) * (h.ndim - 1))
         return h.masked_fill(mask, 0.0)
 
-    return _map(zero, recur)
+    return apply(zero, recur)
 
 
 class _Table:
@@ -163,15 +164,15 @@ class _Table:
         """Run the policy on the latest of `finals`, too: its value is wanted there."""
         _, ended, final = self.finals[-1]
         index = torch.as_tensor(ended, device=self.envs.device)
-        recur = _map(lambda h: h[index], recur)
+        recur = apply(lambda h: h[index], recur)
         output = run(policy, recur, final)
         self.end_rows.append(self._row(final, recur, output.dist.sample(), output))
         self.end_terminated.append(terminated)
 
     def _row(self, states, recur, actions, output: Output) -> tuple[Column, ...]:
         if recur is None and output.recur_state is not None:
-            recur = _map(torch.zeros_like, output.recur_state)
-        recur = _map(Tensor.detach, recur)
+            recur = apply(torch.zeros_like, output.recur_state)
+        recur = apply(Tensor.detach, recur)
         if self.dry:
             return states, recur, actions, None, None, None
         try:
@@ -258,10 +259,10 @@ class _Table:
         names = ("states", "recur_states", "actions", "logprobs", "entropy", "others")
         columns = {}
         for k, name in enumerate(names):
-            column = _map(lambda x: x.flatten(0, 1), _stack(name, [row[k] for row in self.rows]))
+            column = apply(lambda x: x.flatten(0, 1), stack(name, [row[k] for row in self.rows]))
             if self.end_rows:
-                column = _join(name, torch.cat, [column, *(row[k] for row in self.end_rows)])
-            columns[name] = _map(lambda x: x[rows], column)
+                column = join(name, torch.cat, [column, *(row[k] for row in self.end_rows)])
+            columns[name] = apply(lambda x: x[rows], column)
         return columns
 
     def _tensor(self, array: np.ndarray) -> Tensor:

@@ -20,7 +20,7 @@ Callback = Callable[[Algorithm, Metrics], object]
 
 
 class History(list):
-    """What each update reported: a list of dicts. `history["return"]` is one quantity as an array."""
+    """What each update reported: a list of dicts. `history["return"]` is an array."""
 
     def __getitem__(self, key):
         if isinstance(key, str):
@@ -46,10 +46,10 @@ def iterate(
     """Update until a budget is spent or the running return reaches `stop_return`; yields metrics.
 
     Budgets count from here on: `updates`, environment `steps`, `episodes`, `seconds`; a resumed run
-    has what was left of its budget. `running_return` is the mean over the last 100 training episodes;
-    it stops the run only once there are that many. After each update the `callbacks` are called with
-    the algorithm and the metrics. With `checkpoint`, that file is written after `every` so many
-    updates and at the end (see `rlx.checkpoint`; `seed` and the number of updates seed the
+    has what was left of its budget. `running_return` is the mean over the last 100 training
+    episodes; it stops the run only once there are that many. After each update the `callbacks` are
+    called with the algorithm and the metrics. With `checkpoint`, that file is written after `every`
+    so many updates and at the end (see `rlx.checkpoint`; `seed` and the number of updates seed the
     environments there); `resume` goes on from it. Networks this small run faster on one thread.
 
     Whatever goes wrong, the error says where the last checkpoint is."""
@@ -58,14 +58,14 @@ def iterate(
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint=, the file to go on from")
     budgets = dict(updates=updates, steps=steps, episodes=episodes, seconds=seconds)
-    begin = {name: getattr(algorithm, name) for name in budgets}
-    if resume:
-        extra = {**checkpoints.resume(checkpoint, algorithm), **(extra or {})}
-        begin = extra["begin"]
+    saved = checkpoints.resume(checkpoint, algorithm) if resume else {}
+    extra = {**saved, **(extra or {})}
+    # A file that `checkpoint.save` wrote outside a run knows of no budget: it is counted from here.
+    begin = saved.get("begin") or {name: getattr(algorithm, name) for name in budgets}
 
     def border() -> None:
         algorithm.agent.seed(checkpoints.border_seed(seed, algorithm.updates))
-        checkpoints.save(checkpoint, algorithm, {**(extra or {}), "begin": begin})
+        checkpoints.save(checkpoint, algorithm, {**extra, "begin": begin})
 
     def spent() -> bool:
         full = len(algorithm.recent) == algorithm.recent.maxlen
@@ -110,7 +110,9 @@ def train(algorithm: Algorithm, *, progress: bool = True, **options: Any) -> His
     An interrupt (Ctrl-C, the notebook's ■) ends training cleanly: the policy keeps what it has
     learned, and calling `train` again goes on."""
     history = History()
-    with tqdm(total=options.get("updates"), unit="update", disable=not progress, mininterval=0.5) as bar:
+    with tqdm(
+        total=options.get("updates"), unit="update", disable=not progress, mininterval=0.5
+    ) as bar:
         try:
             for metrics in iterate(algorithm, **options):
                 history.append(metrics)
@@ -123,8 +125,10 @@ def train(algorithm: Algorithm, *, progress: bool = True, **options: Any) -> His
                 bar.update()
         except KeyboardInterrupt:
             where = options.get("checkpoint")
+            saved = where is not None and Path(where).exists()
             bar.write(
-                f"Interrupted after {algorithm.updates} updates. The policy keeps what it has learned; "
-                + (f"{where} holds the last checkpoint." if where else "call train again to go on.")
+                f"Interrupted after {algorithm.updates} updates. The policy keeps what it has "
+                "learned: call train again to go on"
+                + (f", or with resume=True from the last checkpoint, {where}." if saved else ".")
             )
     return history

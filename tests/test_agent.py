@@ -227,6 +227,27 @@ def test_the_memory_is_carried_detached():
     assert policy.weight.grad.item() == 1 + 2 + 3 + 1 + 2
 
 
+@pytest.mark.parametrize("mode", [None, *MODES])
+def test_the_memory_is_none_only_when_all_rows_are_fresh(mode):
+    seen = []
+
+    class Watches(Counter):
+        def forward(self, *states):
+            h, x = states
+            fresh = x[:, 2] == 0
+            seen.append((h is None, fresh.all().item(), fresh.any().item()))
+            assert h is None or (h[fresh] == 0).all()
+            assert h is not None or fresh.all()
+            return super().forward(h, x)
+
+    agent = Agent(Script() if mode is None else scripts(2, mode))
+    rollout = agent(Watches()).segment(9)
+    assert (True, True, True) in seen
+    assert (False, False, True) in seen or mode is None  # some fresh, some not
+    assert (rollout.recur_states[rollout.start] == 0).all()
+    agent(Watches()).evaluate(rollout)
+
+
 def test_another_recurrent_policy_begins_at_a_reset():
     agent, one, two = Agent(Script(row=1)), Counter(), Counter()
     agent(one).segment(2)

@@ -80,7 +80,7 @@ def play(policy, episode, rows):
         entropy = normal.entropy().sum() + categorical.entropy().sum()
         value = extras[0].squeeze() if extras else tensor(0.0)
         if entering is None and h is not None:
-            entering = torch.zeros_like(h)
+            entering = tuple(map(torch.zeros_like, h))
         for column, entry in zip(columns, (logprob, entropy, value, entering), strict=True):
             column.append(entry)
     return columns
@@ -107,14 +107,14 @@ def fixed(policy, whole, seed=1):
             steps=steps,
             terminated=terminated,
             fresh=fresh,
-            entry=None if fresh or not recurrent else noise(1, 8),
+            entry=None if fresh or not recurrent else tuple(noise(1, 8) for _ in policy.memories),
         )
         with torch.no_grad():
             logprobs, *_, entering = play(policy, episode, steps + 1)
         # What sampled the actions was a little different from the policy of today.
         episode.mu = torch.stack(logprobs) + 0.3 * noise(steps + 1)
         episode.mu[-1] = 0.0
-        episode.entering = torch.cat(entering) if recurrent else None
+        episode.entering = tuple(map(torch.cat, zip(*entering))) if recurrent else None
         episodes.append(episode)
     return episodes, table(episodes)
 
@@ -133,7 +133,9 @@ def table(episodes):
         lengths,
         dry=False,
         states=torch.cat([e.states for e in episodes]),
-        recur_states=torch.cat([e.entering for e in episodes]) if recurrent else None,
+        recur_states=(
+            tuple(map(torch.cat, zip(*(e.entering for e in episodes)))) if recurrent else None
+        ),
         actions=(torch.cat([e.force for e in episodes]), torch.cat([e.gear for e in episodes])),
         rewards=torch.cat([tensor(e.rewards, dtype=torch.float64) for e in episodes]),
         end=last,
@@ -262,7 +264,7 @@ def restated_ppo(policy, optimizer, episodes, standardize, orders):
         size = 1 if episode.entering is None else chunk
         for a in range(0, episode.steps, size):
             unit = slice(a, min(a + size, episode.steps))
-            h = None if episode.entering is None else episode.entering[a][None]
+            h = episode.entering and tuple(part[a][None] for part in episode.entering)
             piece = SimpleNamespace(
                 states=episode.states[unit],
                 force=episode.force[unit],
@@ -563,7 +565,8 @@ def test_recurrent_minibatches_keep_fragments_whole(chunk, serve):
         found = []
         for batch in epoch:
             rows = row_numbers(rollout, batch)
-            assert torch.equal(batch.recur_states, rollout.recur_states[rows])
+            for part, stored in zip(batch.recur_states, rollout.recur_states, strict=True):
+                assert torch.equal(part, stored[rows])
             for piece in batch.episodes:
                 found.append(row_numbers(rollout, piece))
         assert sorted(found) == fragments
@@ -762,6 +765,39 @@ def test_offpac_learns_from_a_behaviour_with_memory():
     algorithm.update()
     assert not torch.equal(parameters(algorithm.policy), before)
     assert torch.equal(parameters(algorithm.behaviour), theirs)
+
+
+# ---------------------------------------------------------------------- the optimizer and options
+
+
+@of_all
+def test_an_agents_optimizer_must_be_this_policys(kind):
+    # The second algorithm would otherwise sample, compute losses, and change nothing.
+    agent = make_agent("discrete")
+    policies = [MLPPolicy(agent.observation_space, agent.action_space) for _ in range(2)]
+    kind(agent, policies[0])
+    with pytest.raises(ValueError, match="drives another network"):
+        kind(agent, policies[1])
+    PPO(agent, policies[0])  # the same network: training may go on in another way
+    agent.optimizer = None
+    kind(agent, policies[1])
+
+
+@of_all
+def test_the_agents_own_optimizer_is_used(kind):
+    agent = make_agent("discrete")
+    policy = MLPPolicy(agent.observation_space, agent.action_space)
+    agent.optimizer = torch.optim.SGD(policy.parameters(), lr=0.0)
+    before = parameters(policy)
+    kind(agent, policy, lr=1.0).update()
+    assert torch.equal(parameters(policy), before)
+
+
+@of_all
+def test_a_misspelt_option_is_an_error(kind):
+    agent = make_agent("discrete")
+    with pytest.raises(TypeError, match="gama"):
+        kind(agent, MLPPolicy(agent.observation_space, agent.action_space), gama=0.9)
 
 
 # ---------------------------------------------------------------------- metrics

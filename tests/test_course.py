@@ -17,11 +17,11 @@ pytest.importorskip("ipywidgets")
 
 import rlx
 from rlx.course import CourseMap, Knob, Picture, curves, live, watch
-from rlx.course import live as live_function
 from rlx.course.picture import svg_curve, ticks
 from rlx.train import History
 
-live_module = sys.modules["rlx.course.live"]
+# The modules: their names in the package are those of the functions.
+live_module, watch_module = sys.modules["rlx.course.live"], sys.modules["rlx.course.watch"]
 NETWORKS = rlx.networks
 
 
@@ -46,7 +46,7 @@ def test_the_library_does_without_the_course():
 
 @pytest.fixture
 def notebook(monkeypatch):
-    """Pretend to be in one; yields what is on the display: [widgets] while training, [picture] after."""
+    """Pretend to be in one; what it displays: [widgets] while training, then [picture]."""
     shown = []
 
     class Display:
@@ -87,8 +87,9 @@ def test_live_leaves_one_picture_that_says_what_it_shows(notebook):
 
 
 def test_watching_does_not_change_what_is_learned(notebook):
-    trained, seen = make(), make()
+    trained = make()
     rlx.train(trained, updates=4, progress=False)
+    seen = make()
     asyncio.run(live(seen, updates=4, show=True))
     for a, b in zip(trained.policy.parameters(), seen.policy.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -158,11 +159,14 @@ def test_drawing_takes_a_tenth_of_the_run(notebook, monkeypatch):
     monkeypatch.setattr(
         live_module, "Panel", lambda *arguments: panels.append(panel(*arguments)) or panels[0]
     )
-    monkeypatch.setattr(panel, "svg", lambda *_: time.sleep(0.03) or "")  # a slow machine
+    monkeypatch.setattr(panel, "draw", lambda *_: time.sleep(0.03))  # a slow machine
     began = time.perf_counter()
     asyncio.run(live(make(), seconds=1.5))
-    # The last drawing need not be paid for yet.
-    assert 0 < panels[0].drawing < 0.1 * (time.perf_counter() - began) + 0.1
+    elapsed = time.perf_counter() - began
+    spent = panels[0].drawing.spent, panels[0].listening.spent
+    assert 0.03 < spent[0]
+    assert 0.01 < spent[1]
+    assert sum(spent) < 0.1 * elapsed + 0.1  # the last ones need not be paid for yet
 
 
 def test_live_saves_one_picture_and_no_widget():
@@ -262,7 +266,7 @@ def test_noisy_pictures_stay_small():
 
     algorithm = make("Pendulum-v1")
     env = Noise(gymnasium.make("Pendulum-v1", render_mode="rgb_array"))
-    player = watch(env, algorithm.policy, 100)
+    player = watch(env, algorithm.policy, 40)
     assert len(player._repr_html_()) < 1_500_000
 
 
@@ -271,12 +275,9 @@ def test_every_kind_of_action_has_a_plot(space):
     agent = rlx.Agent(rlx.envs.make(f"Recall{space}-v0"))
     policy = NETWORKS.MLPPolicy(agent.observation_space, agent.action_space)
     rollout = agent(policy).episode()
-    rows = agent(policy).evaluate(rollout.vectorize()).detach()
-    rows = agent(policy).evaluate(rollout.vectorize())
-    from rlx.course.watch import timeline
-
     with torch.no_grad():
-        picture = timeline(agent(policy).evaluate(rollout.vectorize()))
+        rows = agent(policy).evaluate(rollout.vectorize())
+    picture = watch_module.timeline(rows)
     parts = 1 + len(rows.dist.components)
     assert len(picture.drawn.axes) == parts
     assert all(ax.get_ylabel() for ax in picture.drawn.axes)
@@ -289,8 +290,15 @@ def test_what_cannot_be_watched_says_so():
     with pytest.raises(ValueError, match='made with render_mode="rgb_array"'):
         watch(rlx.Agent(sync), algorithm.policy)
     agent = rlx.Agent("CartPole-v1")
-    with pytest.raises(ValueError, match="draws no pictures"):
+    with pytest.raises(ValueError, match="rgb_array"):
         watch(agent.env, algorithm.policy, 2)
+    recall = rlx.Agent("Recall-v0")
+    policy = NETWORKS.MLPPolicy(recall.observation_space, recall.action_space)
+    with (
+        pytest.warns(UserWarning, match="render_mode"),
+        pytest.raises(ValueError, match="Recall-v0 cannot be drawn"),
+    ):
+        watch(recall, policy)
 
 
 # ---------------------------------------------------------------------------- pictures
@@ -371,8 +379,3 @@ def test_the_map_links_to_the_chapters_that_are_there(tmp_path):
     assert re.findall(r'href="([^"]*)"', html) == ["05_reinforce.ipynb"]
     assert html.count("not written yet") == 14
     assert "05  REINFORCE\n" in repr(CourseMap(tmp_path))
-
-
-def test_live_is_the_function_not_the_module():
-    assert live is live_function
-    assert asyncio.iscoroutinefunction(live)

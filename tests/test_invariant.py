@@ -54,7 +54,7 @@ def replay(policy, rollout):
     for episode in rollout.episodes:
         h = None
         if not episode.start[0] and rollout.recur_states is not None:
-            h = rlx.rollout._map(lambda part: part[:1], episode.recur_states)
+            h = rlx.columns.apply(lambda part: part[:1], episode.recur_states)
         for t in range(len(episode)):
             memories.append(leaves(h) or [torch.zeros(1, 8)] * len(leaves(rollout.recur_states)))
             h, dist, value = policy(h, episode.states[t : t + 1])

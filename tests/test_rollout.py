@@ -94,6 +94,8 @@ def test_the_constructor_knows_its_columns_and_their_size():
         Rollout([2], reward=torch.zeros(2))
     with pytest.raises(ValueError, match=r"rewards has shape \(3,\), the lengths add up to 2 rows"):
         Rollout([2], rewards=torch.zeros(3))
+    with pytest.raises(ValueError, match=r"logprobs has shape \(2, 1\)"):
+        Rollout([2], logprobs=torch.zeros(2, 1))
     with pytest.raises(ValueError, match=r"others has shape \(3, 1\)"):
         Rollout([2], others=(torch.zeros(2), torch.zeros(3, 1)))
 
@@ -495,6 +497,15 @@ def test_an_end_row_needs_no_action_or_logprob_but_a_value(read_between):
     assert rollout.others[1] is None
     assert rollout.recur_states.tolist() == [[0, 0], [1, 1], [2, 2], [0, 0]]  # zeros after a reset
     assert rollout.actions[1].tolist() == [[0.5], [0.25], [0.0], [0.75]]
+    assert rollout.states.tolist() == [[0], [1], [2], [3]]  # an observation of one number stays one
+
+
+@pytest.mark.parametrize("name", ["logprob", "entropy"])
+def test_a_row_has_one_log_probability(name):
+    logprob = {"logprob": torch.zeros(()), name: torch.zeros(3)}
+    rollout = Rollout() << Step([0.0], 0, 1.0, **logprob)
+    with pytest.raises(ValueError, match=r"has shape \(1, 3\)"):
+        _ = rollout.states
 
 
 def test_appending_copies_what_the_environment_may_reuse():

@@ -3,7 +3,7 @@
     python tools/run_notebooks.py [--no-run] NOTEBOOK...
 
 What is saved: cell ids that stay, counts 1, 2, 3…, tags. What is not: widget state, timings,
-colours, addresses and other random names.
+colours, addresses.
 """
 
 import argparse
@@ -34,7 +34,6 @@ SCRUBBED = [
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
     (re.compile(r"\b0x[0-9a-f]{6,16}\b"), "0xADDRESS"),  # conftest.py reads addresses the same way
 ]
-PLAYER = re.compile(r"_anim_img([0-9a-f]{32})")  # to_jshtml gives each player a random name
 
 
 def run(notebook, folder, timeout):
@@ -74,14 +73,14 @@ def normalised(notebook):
         count += 1
         cell.execution_count = count  # never null: nbval would not compare the cell's outputs
         for output in cell.outputs:
-            normalise_output(output, cell)
+            normalise_output(output, count)
     nbformat.validate(notebook)
     return nbformat.writes(notebook, indent=1, ensure_ascii=False).rstrip("\n") + "\n"
 
 
-def normalise_output(output, cell):
+def normalise_output(output, count):
     if output.output_type == "execute_result":
-        output.execution_count = cell.execution_count
+        output.execution_count = count
     if output.output_type == "stream":
         output.text = scrub(output.text)
     if output.output_type == "error":
@@ -91,10 +90,6 @@ def normalise_output(output, cell):
         output.data.pop(WIDGET_VIEW, None)
         if "text/plain" in output.data:
             output.data["text/plain"] = scrub(output.data["text/plain"])
-        html = output.data.get("text/html", "")
-        for number, name in enumerate(dict.fromkeys(PLAYER.findall(html))):
-            stable = hashlib.md5(f"{cell.id} {number}".encode()).hexdigest()
-            output.data["text/html"] = output.data["text/html"].replace(name, stable)
 
 
 def main():

@@ -11,7 +11,7 @@ from rlx.policy import Parametric
 
 
 class ActorCritic(Algorithm):
-    """∇J ≈ mean over steps of (G_t − V(s_t)) ∇ log π(a_t | s_t) (Williams, 1992; Sutton & Barto, 13.4).
+    """∇J ≈ mean over steps of (G_t − V(s_t)) ∇ log π(a_t | s_t) (Sutton & Barto, 2018, 13.4).
 
     The first extra that the policy returns is V. It is fitted to the returns as they are, also when
     `standardize_return` rescales the advantages: a value of rescaled returns would mean nothing.

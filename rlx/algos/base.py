@@ -19,9 +19,9 @@ class Algorithm:
 
     A subclass writes `update()`, which samples, computes a loss, calls `self.minimize(**terms)` and
     returns `self.report(...)`: a dict of metrics under their usual names. The agent's optimizer is
-    used; if it has none, it gets Adam with learning rate `lr`. `grad_clip` bounds the gradient's norm
-    (0: not at all). `steps`, `episodes` and `updates` count what has been done so far, `recent` holds
-    the returns of the last episodes.
+    used; if it has none, it gets Adam with learning rate `lr`. `grad_clip` bounds the gradient's
+    norm (0: not at all). `steps`, `episodes` and `updates` count what has been done so far,
+    `recent` holds the returns of the last 100 episodes.
     """
 
     counters = ("updates", "steps", "episodes", "seconds")
@@ -33,6 +33,12 @@ class Algorithm:
         if agent.optimizer is None:
             # fused: one kernel for all parameters, which for small networks is several times faster
             agent.optimizer = torch.optim.Adam(policy.parameters(), lr=lr, fused=True)
+        driven = {id(p) for group in agent.optimizer.param_groups for p in group["params"]}
+        if not any(id(p) in driven for p in policy.parameters()):
+            raise ValueError(
+                "this agent's optimizer drives another network, so this policy would never change: "
+                "make an agent for each algorithm, or agent.optimizer = None first"
+            )
         self.updates = self.steps = self.episodes = 0
         self.seconds = 0.0  # spent in the training loop
         self.recent: deque[float] = deque(maxlen=100)
@@ -87,7 +93,9 @@ class Algorithm:
 
         An algorithm that keeps more than that adds it here and in `load_state_dict`."""
         return {
-            "parts": {name: copy.deepcopy(part.state_dict()) for name, part in self._parts().items()},
+            "parts": {
+                name: copy.deepcopy(part.state_dict()) for name, part in self._parts().items()
+            },
             "counters": {name: getattr(self, name) for name in self.counters},
             "recent": list(self.recent),
         }

@@ -1,4 +1,4 @@
-"""OffPAC: an actor-critic that learns from rollouts of older policies, weighted to make up for it."""
+"""OffPAC: an actor-critic that learns from rollouts of older policies, by weighting them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from rlx.rollout import Rollout
 class OffPAC(Algorithm):
     """Off-policy actor-critic (Degris et al., 2012) with V-trace targets (Espeholt et al., 2018).
 
-    Each update samples `batch_size` episodes with `behaviour` (the policy itself, as it is now), and
-    stores them with their log-probabilities μ, at most `rbsize` episodes. Then it takes `max_rbusage`
-    gradient steps, each on `batch_size` stored episodes, none of which serves more than `max_rbusage`
-    times. Per-decision weights π/μ are clipped at 1. The policy's first extra is V.
+    Each update samples `batch_size` episodes with `behaviour` (the policy itself, as it is now),
+    and stores them with their log-probabilities μ, at most `rbsize` episodes. Then it takes
+    `max_rbusage` gradient steps, each on `batch_size` stored episodes, none of which serves more
+    than `max_rbusage` times. Per-decision weights π/μ are clipped at 1. The policy's first extra
+    is V.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class OffPAC(Algorithm):
         )
 
     def draw(self) -> Rollout:
-        """`batch_size` stored episodes at random; those that have served `max_rbusage` times leave."""
+        """`batch_size` stored episodes at random; those that have served often enough leave."""
         chosen = set(torch.randperm(len(self.stored))[: self.batch_size].tolist())
         batch = Rollout.cat(self.stored[i] for i in sorted(chosen))
         self.usage = [used + (i in chosen) for i, used in enumerate(self.usage)]

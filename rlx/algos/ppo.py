@@ -65,7 +65,7 @@ class PPO(Algorithm):
 
     @torch.no_grad()
     def sample(self) -> Rollout:
-        """Rows with the log-probabilities and values of the policy that sampled them, and targets."""
+        """Rows with targets, and the log-probabilities and values of the policy that sampled."""
         runner = self.agent(self.policy)
         # One step of one environment may be the reset between two episodes: no rows. Then the next.
         rollout = runner.segment(self.n_steps, dry=True) or runner.segment(self.n_steps, dry=True)

@@ -1,4 +1,4 @@
-"""REINFORCE (Williams, 1992): make every action more probable in proportion to the return after it."""
+"""REINFORCE (Williams, 1992): make actions more probable in proportion to the return after them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rlx.policy import Parametric
 
 
 class REINFORCE(Algorithm):
-    """∇J ≈ mean over steps of G_t ∇ log π(a_t | s_t), with G_t the discounted return from step t on.
+    """∇J ≈ mean over steps of G_t ∇ log π(a_t | s_t), with G_t the discounted return from t on.
 
     Each update samples `batch_size` episodes of at most `horizon` steps. `standardize_return` makes
     the returns of a batch zero-mean with unit variance, a crude baseline. `entropy_reg` rewards

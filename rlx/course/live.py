@@ -118,8 +118,8 @@ class Line(View):
 class Panel(View):
     """For a notebook: a Stop button, a bar, the numbers, the curve; at the end, one picture.
 
-    Everything is drawn between two updates, on the main thread; all that the button does is set a
-    flag. After drawing we train for nine times as long: it takes a tenth of the run at most."""
+    All is drawn between two updates, on the main thread; all that the button does is set a flag.
+    Drawing and listening to the button together take at most a tenth of the run."""
 
     def __init__(self, algorithm: Algorithm, options: dict, x: str, show: bool) -> None:
         super().__init__(algorithm, options, x, show)
@@ -132,31 +132,31 @@ class Panel(View):
         self.text, self.curve = widgets.HTML(), widgets.HTML()
         self.newest = widgets.Image(format="jpeg", layout=widgets.Layout(width="240px"))
         self.playing = Playing(algorithm) if show else None
-        pictures = [self.curve, self.newest] if show else [self.curve]
         head = widgets.HBox([self.button, self.bar, self.text])
-        self.box = widgets.VBox([head, widgets.HBox(pictures)])
+        beside = [widgets.VBox([widgets.HTML("the newest agent"), self.newest])] if show else []
+        self.box = widgets.VBox([head, widgets.HBox([self.curve, *beside])])
         self.display = display(self.box, display_id=True)
         self.quiet = "PYTEST_VERSION" in os.environ  # nbval: nobody is looking
-        self.drawing = self.next = 0.0  # seconds it has taken; when to draw again
+        self.drawing, self.listening = Ration(0.06), Ration(0.04, every=0.2)
 
     def stop(self, _button) -> None:
         self.stopped = True
         self.button.description, self.button.disabled = "Stopping", True
 
     async def update(self, history: History) -> None:
-        began = time.perf_counter()
-        if began < self.next:
-            return
-        if not self.quiet:
-            self.bar.value = self.fraction(history[-1])
-            self.text.value = self.numbers(history[-1])
-            self.curve.value = self.svg(history)
-            if self.playing:
-                self.newest.value = self.playing.frame()
-        await asyncio.sleep(0.01)  # not 0: a click takes more than one turn of the loop to arrive
-        now = time.perf_counter()
-        self.drawing += now - began
-        self.next = now + max(0.1, 9 * (now - began))
+        if self.drawing.due() and not self.quiet:
+            with self.drawing:
+                self.draw(history)
+        if self.listening.due():
+            with self.listening:
+                await asyncio.sleep(0.01)  # not 0: a click takes more than one turn of the loop
+
+    def draw(self, history: History) -> None:
+        self.bar.value = self.fraction(history[-1])
+        self.text.value = self.numbers(history[-1])
+        self.curve.value = self.svg(history)
+        if self.playing:
+            self.newest.value = self.playing.frame()
 
     def svg(self, history: History) -> str:
         x_label = self.x.replace("steps", "environment steps")
@@ -178,6 +178,25 @@ class Panel(View):
         self.box.close()
         if self.playing:
             self.playing.envs.env.close()
+
+
+class Ration:
+    """Gives something at most a `share` of the time, by making it wait after each time it was done."""
+
+    def __init__(self, share: float, every: float = 0.1) -> None:
+        self.share, self.every, self.spent, self.next = share, every, 0.0, 0.0
+
+    def due(self) -> bool:
+        return time.perf_counter() >= self.next
+
+    def __enter__(self) -> None:
+        self.began = time.perf_counter()
+
+    def __exit__(self, *_error) -> None:
+        now = time.perf_counter()
+        took = now - self.began
+        self.spent += took
+        self.next = now + max(self.every, took / self.share - took)
 
 
 class Playing:

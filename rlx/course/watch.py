@@ -70,7 +70,7 @@ def rendered(env: Agent | gymnasium.Env | str, seed: int = 0) -> Agent:
     if isinstance(env, gymnasium.Env):
         return Agent(env, seed=seed)
     if isinstance(env, str):
-        return Agent(envs.make(env, render_mode="rgb_array"), seed=seed)
+        env = Agent(env)
     spec = env.env.spec if env.envs.single else env.env.unwrapped.spec
     if spec is None:
         raise ValueError(
@@ -80,24 +80,24 @@ def rendered(env: Agent | gymnasium.Env | str, seed: int = 0) -> Agent:
     kwargs = {key: spec.kwargs[key] for key in spec.kwargs.keys() - VECTOR_ONLY}
     limit = kwargs.pop("max_episode_steps", spec.max_episode_steps)
     spec = dataclasses.replace(spec, kwargs=kwargs)
-    return Agent(envs.make(spec, render_mode="rgb_array", max_episode_steps=limit), seed=seed)
+    made = envs.make(spec, render_mode="rgb_array", max_episode_steps=limit)
+    if "rgb_array" not in made.metadata.get("render_modes", ()):
+        raise ValueError(f"{spec.id} cannot be drawn: it has no render_mode 'rgb_array'")
+    return Agent(made, seed=seed)
 
 
 class Player:
     """Frames with a button and a slider, and beneath them what goes with each; needs no network."""
 
     def __init__(self, rollout: Rollout, plot: Picture, title: str, fps: float) -> None:
-        frames = rollout.frames
-        if not frames or not isinstance(frames[0], np.ndarray) or frames[0].ndim != 3:
-            raise ValueError("this environment draws no pictures in render_mode='rgb_array'")
-        self.rollout, self.plot = rollout, plot
+        self.rollout, self.plot, frames = rollout, plot, rollout.frames
         last = len(rollout) - 1
         self.title = f"{title}: return {rollout.rewards.sum():g} in {last} steps"
         stride = max(round(fps / FPS), -(-len(frames) // MOST_FRAMES), 1)
         while True:
             self.steps = [*range(0, last, stride), last]  # the end row is always shown
             self.frames = [_webp(frames[step]) for step in self.steps]
-            if len(self.steps) < 30 or sum(map(len, self.frames)) < MOST_BYTES:
+            if len(self.steps) <= 16 or sum(map(len, self.frames)) < MOST_BYTES:
                 break
             stride *= 2
         # At the environment's own speed, except that the eye needs a while for a few steps.
@@ -177,7 +177,8 @@ def _draw_actions(ax, steps: np.ndarray, component: Distribution, names: tuple[s
             ax.set_ylabel("action")
             return
         names = names or [f"action {k}" for k in range(len(shares))]
-        ax.stackplot(steps, shares, labels=names, colors=COLOURS, step="post", alpha=0.85)
+        until = np.append(steps, n), np.hstack([shares, shares[:, -1:]])  # the last step, too
+        ax.stackplot(*until, labels=names, colors=COLOURS, step="post", alpha=0.85)
         ax.set(ylabel="probability", ylim=(0, 1))
         ax.legend(
             loc="lower right", bbox_to_anchor=(1, 0.99), ncols=len(shares), frameon=False,

@@ -135,7 +135,7 @@ class NotebookPage:
         """Run all cells and come back at once, to act while they run."""
         self.command("notebook:run-all-cells")
 
-    def run_all(self, seconds=180):
+    def run_all(self, seconds=300):
         self.start_all()
         self.wait_until_idle(seconds)
 
