@@ -65,8 +65,10 @@ COMMON = dict(
 DEFAULTS: dict[tuple[str, bool], dict] = {  # (algorithm, recurrent): what differs from COMMON
     ("a2c", False): dict(horizon=16),
     ("a2c", True): dict(horizon=16),
-    ("ppo", False): dict(horizon=64),
-    ("ppo", True): dict(horizon=64),
+    ("ppo", False): dict(batch_size=64, horizon=32, gamma=0.98, gae_lambda=0.9, entropy_reg=0.0),
+    ("ppo", True): dict(
+        batch_size=64, horizon=64, gamma=0.98, gae_lambda=0.9, entropy_reg=0.0, grad_clip=0.5
+    ),
 }
 
 # The mean return over the last 100 episodes at which training stops.
@@ -124,6 +126,9 @@ def parser() -> argparse.ArgumentParser:
         "--interval", default=10, type=count, metavar="N", help="print a line every N updates"
     )
     p.add_argument("--render", action="store_true", help="show a greedy episode at each such line")
+    p.add_argument("--checkpoint", type=Path, help="save in this file every --interval updates")
+    p.add_argument("--resume", action="store_true", help="go on from --checkpoint")
+    p.add_argument("--csv", type=Path, help="write what each update reports to this file")
     p.add_argument("--base", default=".", type=Path, help="folder that --tbdir is relative to")
     p.add_argument("--tbdir", type=Path, help="log for TensorBoard in this folder")
     p.add_argument("--tbtag", default="run", help="name of this run in --tbdir")
@@ -207,6 +212,8 @@ def callbacks(args: argparse.Namespace) -> list[Callable]:
         except OSError as error:
             raise ValueError(f"--tbdir: cannot write to {folder}: {error.strerror}") from error
         found.append(rlx.callbacks.tensorboard(folder))
+    if args.csv:
+        found.append(rlx.callbacks.csv_log(args.csv))
     return found
 
 
@@ -222,7 +229,16 @@ def main() -> None:
     spec = algorithm.agent.env.spec
     goal = SOLVED.get(spec.id.removeprefix("rlx/"), spec.reward_threshold)
     try:
-        history = rlx.train(algorithm, episodes=args.max_episode, stop_return=goal, callbacks=after)
+        history = rlx.train(
+            algorithm,
+            episodes=args.max_episode,
+            stop_return=goal,
+            callbacks=after,
+            checkpoint=args.checkpoint,
+            every=args.interval,
+            seed=args.seed,
+            resume=args.resume,
+        )
     except (FloatingPointError, ValueError, OSError) as error:
         command.error(" ".join([str(error), *getattr(error, "__notes__", [])]))
     if history:

@@ -287,7 +287,7 @@ def test_finished_counts_whole_episodes_across_segments_and_policies():
 def test_the_same_seeds_give_the_same_rollout(kind):
     def play(seed, noise=0):
         agent = Agent(reach(kind, SAME, "both"), seed=seed)
-        policy = lively(GRUPolicy, agent)
+        policy = lively(GRUPolicy, agent, hidden=8)
         torch.manual_seed(noise)
         return agent(policy).segment(9) + agent(policy).episode() + agent(policy).episodes(2)
 

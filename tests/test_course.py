@@ -153,7 +153,7 @@ def test_live_needs_a_budget(notebook):
         asyncio.run(live(make()))
 
 
-def test_drawing_takes_a_tenth_of_the_run(notebook, monkeypatch):
+def test_drawing_takes_a_twentieth_of_the_run(notebook, monkeypatch):
     panels = []
     panel = live_module.Panel
     monkeypatch.setattr(
@@ -163,10 +163,7 @@ def test_drawing_takes_a_tenth_of_the_run(notebook, monkeypatch):
     began = time.perf_counter()
     asyncio.run(live(make(), seconds=1.5))
     elapsed = time.perf_counter() - began
-    spent = panels[0].drawing.spent, panels[0].listening.spent
-    assert 0.03 < spent[0]
-    assert 0.01 < spent[1]
-    assert sum(spent) < 0.1 * elapsed + 0.1  # the last ones need not be paid for yet
+    assert 0.03 < panels[0].drawing < 0.05 * elapsed + 0.1  # the last need not be paid for yet
 
 
 def test_live_saves_one_picture_and_no_widget():

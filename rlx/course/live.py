@@ -119,7 +119,7 @@ class Panel(View):
     """For a notebook: a Stop button, a bar, the numbers, the curve; at the end, one picture.
 
     All is drawn between two updates, on the main thread; all that the button does is set a flag.
-    Drawing and listening to the button together take at most a tenth of the run."""
+    Drawing takes a twentieth of the run, as much again goes into listening to the button."""
 
     def __init__(self, algorithm: Algorithm, options: dict, x: str, show: bool) -> None:
         super().__init__(algorithm, options, x, show)
@@ -137,19 +137,24 @@ class Panel(View):
         self.box = widgets.VBox([head, widgets.HBox([self.curve, *beside])])
         self.display = display(self.box, display_id=True)
         self.quiet = "PYTEST_VERSION" in os.environ  # nbval: nobody is looking
-        self.drawing, self.listening = Ration(0.06), Ration(0.04, every=0.2)
+        self.drawing = 0.0  # seconds that it has taken
+        self.next_drawing = self.next_listening = 0.0
 
     def stop(self, _button) -> None:
         self.stopped = True
         self.button.description, self.button.disabled = "Stopping", True
 
     async def update(self, history: History) -> None:
-        if self.drawing.due() and not self.quiet:
-            with self.drawing:
-                self.draw(history)
-        if self.listening.due():
-            with self.listening:
-                await asyncio.sleep(0.01)  # not 0: a click takes more than one turn of the loop
+        began = time.perf_counter()
+        if began >= self.next_drawing and not self.quiet:
+            self.draw(history)
+            took = time.perf_counter() - began
+            self.drawing += took
+            self.next_drawing = began + max(0.1, 20 * took)
+        if began >= self.next_listening:
+            for _ in range(5):  # a click takes several turns of the event loop to arrive
+                await asyncio.sleep(0.002)
+            self.next_listening = time.perf_counter() + 0.2
 
     def draw(self, history: History) -> None:
         self.bar.value = self.fraction(history[-1])
@@ -178,25 +183,6 @@ class Panel(View):
         self.box.close()
         if self.playing:
             self.playing.envs.env.close()
-
-
-class Ration:
-    """Gives something at most a `share` of the time, by making it wait after each time it was done."""
-
-    def __init__(self, share: float, every: float = 0.1) -> None:
-        self.share, self.every, self.spent, self.next = share, every, 0.0, 0.0
-
-    def due(self) -> bool:
-        return time.perf_counter() >= self.next
-
-    def __enter__(self) -> None:
-        self.began = time.perf_counter()
-
-    def __exit__(self, *_error) -> None:
-        now = time.perf_counter()
-        took = now - self.began
-        self.spent += took
-        self.next = now + max(self.every, took / self.share - took)
 
 
 class Playing:

@@ -2,13 +2,12 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 LEARNERS_SETTINGS = Path(__file__).parents[2] / "tools/jupyter"  # what `make lab` starts with
@@ -59,18 +58,17 @@ def jupyterlab(root, state):
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # one process group, to be ended with its kernels
+            start_new_session=True,  # Ctrl-C is for pytest: JupyterLab would only ask back
         )
     try:
         wait_for(f"{address}/api/status", server, log)
         yield address
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
+        server.terminate()  # it ends its kernels
         try:
-            server.wait(15)
+            server.wait(30)
         except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
+            server.kill()  # the kernels notice that it is gone
             server.wait()
 
 

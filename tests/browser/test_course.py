@@ -10,7 +10,7 @@ pytestmark = pytest.mark.browser
 
 MAKE = """
 import time, torch, rlx
-from rlx.course import live, watch
+from rlx.course import Knob, Picture, live, watch
 
 def note(algorithm, metrics):
     global last
@@ -22,11 +22,29 @@ def make():
     policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space)
     return rlx.algos.REINFORCE(agent, policy, batch_size=8, horizon=50)
 """
-TRAIN = """
+TO_BE_STOPPED = """
 algorithm = make()
 history = await live(algorithm, updates=1_000_000, show=True, callbacks=[note])
 """
-AFTER = """print("updates counted:", len(history) == algorithm.updates, "last:", 1000 * last)"""
+STOPPED = (
+    """print("stopped, all counted:", len(history) == algorithm.updates, "ms:", 1000 * last)"""
+)
+TO_BE_INTERRUPTED = """more = await live(algorithm, updates=1_000_000)"""
+INTERRUPTED = """
+print("gone on:", len(history) + len(more) == algorithm.updates, len(more) > 0)
+"""
+WATCH = """
+algorithm = make()
+watch(algorithm.agent, algorithm.policy, 40)
+"""
+KNOB = """
+def draw(size):
+    circle = f'<circle cx="50" cy="50" r="{size}" fill="#0072B2"/>'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="100" height="100">{circle}</svg>'
+    return Picture(svg, f"a circle of radius {size}")
+
+Knob(draw, size=(1, 50, 1, 20))
+"""
 
 
 @pytest.fixture
@@ -49,50 +67,45 @@ def wait_for_the_curve_to_grow(panel):
     curve = panel.locator(".jupyter-widgets svg polyline")
     expect(curve).to_be_visible(timeout=60_000)
     for _ in range(2):
-        expect(curve).not_to_have_attribute("points", curve.get_attribute("points"), timeout=15_000)
+        points = curve.get_attribute("points")
+        expect(curve).not_to_have_attribute("points", points, timeout=30_000)
 
 
-def test_stop_ends_training_and_leaves_one_picture(scratch, screenshots):
-    notebook = scratch(MAKE, TRAIN, AFTER)
+def test_training_is_seen_stopped_continued_and_interrupted(scratch, screenshots):
+    notebook = scratch(MAKE, TO_BE_STOPPED, STOPPED, TO_BE_INTERRUPTED, INTERRUPTED)
+    page, panel = notebook.page, notebook.panel
     notebook.start_all()
-    wait_for_the_curve_to_grow(notebook.panel)
-    notebook.page.screenshot(path=screenshots / "live.png")
-    newest = notebook.panel.locator(".jupyter-widgets img.widget-image")
-    expect(newest).to_be_visible()
+    wait_for_the_curve_to_grow(panel)
+    newest = panel.locator(".jupyter-widgets img.widget-image")
     frame = newest.get_attribute("src")
-    expect(newest).not_to_have_attribute("src", frame, timeout=15_000)  # the newest agent plays
+    expect(newest).not_to_have_attribute("src", frame, timeout=30_000)  # the newest agent plays
+    page.screenshot(path=screenshots / "live.png")
 
-    notebook.page.evaluate(
-        "() => document.addEventListener('click', () => { window.clicked = Date.now() }, true)"
-    )
+    page.evaluate("addEventListener('click', () => { window.clicked = Date.now() }, true)")
     notebook.press("Stop")
-    expect(notebook.panel.get_by_text("Stopped: the policy keeps")).to_be_visible(timeout=10_000)
-    notebook.wait_until_idle(30)
+    said = panel.get_by_text("stopped, all counted: True")
+    expect(said).to_be_visible(timeout=30_000)
+    # From the click to the end of the last update, by two clocks that are one.
+    assert float(said.inner_text().split("ms:")[1]) - page.evaluate("window.clicked") < 2_000
+
+    wait_for_the_curve_to_grow(panel)  # the next cell goes on with the same algorithm
+    notebook.command("notebook:interrupt-kernel")
+    notebook.wait_until_idle(60)
     assert notebook.errors() == []
-    said = notebook.panel.get_by_text("updates counted: True").inner_text()
-    # From the click itself to the end of the last update: two clocks that are one.
-    assert float(said.split("last:")[1]) - notebook.page.evaluate("window.clicked") < 2_000
-    cell = notebook.panel.locator(".jp-CodeCell").nth(1)
-    expect(cell.locator("img")).to_have_count(1)
-    expect(cell.locator("img")).to_have_attribute("alt", re.compile("^Return while training"))
-    expect(cell.locator(".jupyter-widgets")).to_have_count(0)
+    expect(panel.get_by_text("gone on: True True")).to_be_visible()
+
+    for number, how in [(1, "Stopped"), (3, "Interrupted")]:
+        cell = panel.locator(".jp-CodeCell").nth(number)
+        expect(cell.get_by_text(f"{how}: the policy keeps what it has learned")).to_be_visible()
+        expect(cell.locator("img")).to_have_count(1)
+        expect(cell.locator("img")).to_have_attribute("alt", re.compile("^Return while training"))
+        expect(cell.locator(".jupyter-widgets")).to_have_count(0)
     notebook.screenshot(screenshots / "stopped.png")
 
 
-def test_the_kernels_interrupt_ends_training_and_the_next_cell_runs(scratch):
-    notebook = scratch(MAKE, TRAIN, AFTER)
-    notebook.start_all()
-    wait_for_the_curve_to_grow(notebook.panel)
-    notebook.command("notebook:interrupt-kernel")
-    expect(notebook.panel.get_by_text("Interrupted: the policy keeps")).to_be_visible(timeout=5_000)
-    notebook.wait_until_idle(30)
-    assert notebook.errors() == []
-    expect(notebook.panel.get_by_text("updates counted: True")).to_be_visible()
-
-
-def test_the_player_plays_pauses_and_follows_its_slider(scratch, screenshots):
-    notebook = scratch(MAKE, "algorithm = make()\nwatch(algorithm.agent, algorithm.policy, 40)")
-    notebook.run_all(60)
+def test_the_player_and_the_knob_do_what_the_keyboard_says(scratch, screenshots):
+    notebook = scratch(MAKE, WATCH, KNOB)
+    notebook.run_all()
     player = notebook.panel.locator(".animation")
     frame, cursor = player.locator("img.frame"), player.locator(".cursor")
     expect(player.locator("output")).to_have_text("step 0")
@@ -111,16 +124,10 @@ def test_the_player_plays_pauses_and_follows_its_slider(scratch, screenshots):
     plot = player.locator("img").nth(1).bounding_box()
     assert cursor.bounding_box()["x"] == pytest.approx(plot["x"] + 0.96 * plot["width"], abs=2)
     assert frame.get_attribute("src") != shown
-    notebook.screenshot(screenshots / "player.png")
 
-
-def test_a_slider_moved_by_keyboard_redraws_the_picture(open_notebook):
-    notebook = open_notebook("notebooks/00_start_here.ipynb")
-    notebook.run(notebook.cell("from rlx.course import"))
-    cell = notebook.cell("Knob(weights")
-    notebook.run(cell)
-    picture = cell.locator(".jupyter-widgets img")
-    expect(picture).to_have_attribute("alt", re.compile(r"gamma 0\.90$"))
-    notebook.move_slider(-5, cell)
-    expect(picture).to_have_attribute("alt", re.compile(r"gamma 0\.85$"), timeout=15_000)
+    picture = notebook.panel.locator(".jupyter-widgets img")
+    expect(picture).to_have_attribute("alt", "a circle of radius 20")
+    notebook.move_slider(5)
+    expect(picture).to_have_attribute("alt", "a circle of radius 25", timeout=30_000)
     assert notebook.errors() == []
+    notebook.screenshot(screenshots / "player.png")
