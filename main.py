@@ -193,16 +193,20 @@ def callbacks(args: argparse.Namespace) -> list[Callable]:
             tqdm.write("  ".join(f"{name} {metrics[name]:.4g}" for name in known))
 
     def render(algorithm: rlx.algos.Algorithm, metrics: dict[str, float]) -> None:
-        if algorithm.updates % args.interval == 0:
-            with torch.random.fork_rng(devices=[]):  # to watch a run does not change it
-                screen(algorithm.policy).episode(dry=True, greedy=True)
+        if algorithm.updates % args.interval == 0 and render.window is not None:
+            try:
+                with torch.random.fork_rng(devices=[]):  # to watch a run does not change it
+                    render.window(algorithm.policy).episode(dry=True, greedy=True)
+            except RuntimeError as error:
+                tqdm.write(f"the window is gone ({error}): training goes on without it")
+                render.window = None
 
     found = [line]
     if args.render:
         if not {"human", "rgb_array"} & set(rlx.envs.make(args.env).metadata["render_modes"]):
             raise ValueError(f"--render: {args.env} draws no pictures")
-        screen = rlx.Agent(rlx.envs.make(args.env, render_mode="human"), seed=args.seed)
-        screen.env.reset()  # opens the window: what is missing for that, we say now
+        render.window = rlx.Agent(rlx.envs.make(args.env, render_mode="human"), seed=args.seed)
+        render.window.env.reset()  # opens it: what is missing for that, we say now
         found.append(render)
     if args.tbdir:
         folder = args.base / args.tbdir / args.tbtag
@@ -239,7 +243,7 @@ def main() -> None:
             seed=args.seed,
             resume=args.resume,
         )
-    except (FloatingPointError, ValueError, OSError) as error:
+    except (FloatingPointError, RuntimeError, ValueError, OSError) as error:
         command.error(" ".join([str(error), *getattr(error, "__notes__", [])]))
     if history:
         last = history[-1]

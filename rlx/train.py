@@ -57,6 +57,8 @@ def iterate(
         raise ValueError("give a budget: updates=, steps=, episodes= or seconds=")
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint=, the file to go on from")
+    if checkpoint is not None and not resume:
+        _keep(Path(checkpoint), algorithm)
     budgets = dict(updates=updates, steps=steps, episodes=episodes, seconds=seconds)
     saved = checkpoints.resume(checkpoint, algorithm) if resume else {}
     extra = {**saved, **(extra or {})}
@@ -102,6 +104,17 @@ def iterate(
         raise
     finally:
         torch.set_num_threads(threads)
+
+
+def _keep(path: Path, algorithm: Algorithm) -> None:
+    """A forgotten resume=True must not cost anybody a trained agent."""
+    if path.exists():
+        done = checkpoints.load(path)["state"]["counters"]["updates"]
+        if done > algorithm.updates:
+            raise ValueError(
+                f"{path} holds a run of {done} updates, which this one would overwrite: "
+                "resume=True goes on from it; otherwise name another file, or delete this one"
+            )
 
 
 def train(algorithm: Algorithm, *, progress: bool = True, **options: Any) -> History:

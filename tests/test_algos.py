@@ -852,12 +852,25 @@ def test_a_perfect_value_has_no_loss(serve):
     assert metrics["value_loss"] == pytest.approx(0.0, abs=1e-12)
 
 
-def test_the_explained_variance_rises():
-    agent = make_agent("discrete", "native", n=16)
-    torch.manual_seed(0)
-    algorithm = PPO(agent, MLPPolicy(agent.observation_space, agent.action_space), n_steps=20)
-    explained = [algorithm.update()["explained_variance"] for _ in range(12)]
-    assert explained[-1] > max(0.5, explained[0])
+@with_value
+@memory
+def test_explained_variance_is_of_the_values_before_the_step(kind, network, serve, monkeypatch):
+    policy = small(network)
+    episodes, rollout = fixed(policy, whole=kind not in ON_SEGMENTS)
+    serve(rollout)
+    with torch.no_grad():
+        values = [v for e in episodes for v in play(policy, e, e.steps)[2]]
+    judged = []
+    original = functional.explained_variance
+    monkeypatch.setattr(
+        functional, "explained_variance", lambda v, g: judged.append((v, g)) or original(v, g)
+    )
+    metrics = make(kind, policy, **ONE_STEP.get(kind, {})).update()
+    ((judged_values, returns),) = judged
+    torch.testing.assert_close(judged_values.detach(), torch.stack(values), rtol=0, atol=1e-9)
+    unexplained = ((returns - judged_values) - (returns - judged_values).mean()) ** 2
+    share = 1 - unexplained.mean() / ((returns - returns.mean()) ** 2).mean()
+    assert metrics["explained_variance"] == pytest.approx(share.item())
 
 
 # ---------------------------------------------------------------------- what is not a number
@@ -1001,9 +1014,14 @@ def test_a_swapped_function_is_the_one_that_trains(name, kind, serve, monkeypatc
 # ---------------------------------------------------------------------- every kind of environment
 
 
+KINDS_OF_ENV = [
+    *[(network, env) for network in (MLPPolicy, GRUPolicy) for env in ("single", "sync", "native")],
+    (LSTMPolicy, "native"),
+]
+
+
 @of_all
-@pytest.mark.parametrize("network", [MLPPolicy, GRUPolicy, LSTMPolicy])
-@pytest.mark.parametrize("env", ["single", "sync", "native"])
+@pytest.mark.parametrize(("network", "env"), KINDS_OF_ENV)
 @pytest.mark.parametrize("actions", ["discrete", "continuous", "both"])
 def test_one_update_of_everything(kind, network, env, actions):
     torch.manual_seed(0)

@@ -336,7 +336,7 @@ def test_curves_draws_the_interquartile_mean_and_its_interval():
     picture = curves({"good": runs(100, 1, 2, 3, -100), "bad": runs(0, 0, 0, 0, 0)})
     ax = picture.drawn.axes[0]
     assert ax.get_xlabel() == "environment steps"
-    assert ax.get_ylabel() == "running return"
+    assert ax.get_ylabel() == "return, last 100 episodes"
     good = next(line for line in ax.lines if line.get_label() == "good")
     assert good.get_ydata()[-1] == pytest.approx(2.0)  # the mean of 1, 2, 3
     assert good.get_xdata()[[0, -1]].tolist() == [20, 50]

@@ -177,6 +177,7 @@ def test_evaluation_is_greedy_and_the_same_after_a_resume(path):
     straight = rlx.train(
         make(), updates=4, checkpoint=path, every=3, callbacks=[evaluated(**callback)], **QUIET
     )
+    path = path.with_name("interrupted.pt")
     run = iterate(make(), updates=4, checkpoint=path, every=3)
     for _ in zip(range(3), run):
         pass
@@ -356,3 +357,14 @@ def test_the_number_of_threads_is_restored(how, monkeypatch):
     run.close()
     assert set(seen) == {1}
     assert number == [3]
+
+
+def test_a_forgotten_resume_does_not_overwrite_a_run(path):
+    trained, options = make(), dict(checkpoint=path, **QUIET)
+    rlx.train(trained, updates=2, **options)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"run of 2 updates.*resume=True"):
+        rlx.train(make(), updates=2, **options)
+    assert path.read_bytes() == before
+    rlx.train(trained, updates=1, **options)  # the same run, continued: nothing is lost
+    assert path.read_bytes() != before

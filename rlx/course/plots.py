@@ -63,7 +63,8 @@ def curves(
             ax.fill_between(grid, low, high, color=colour, alpha=0.2, lw=0)
             text += f" (95 % interval {low[-1]:.0f} to {high[-1]:.0f}, {len(seeds)} seeds)"
         said.append(text)
-    ax.set(xlabel=x.replace("steps", "environment steps"), ylabel=y.replace("_", " "), title=title)
+    y_label = "return, last 100 episodes" if y == "running_return" else y.replace("_", " ")
+    ax.set(xlabel=x.replace("steps", "environment steps"), ylabel=y_label, title=title)
     ax.spines[["top", "right"]].set_visible(False)
     if isinstance(runs, Mapping):
         ax.legend(frameon=False)

@@ -198,7 +198,7 @@ def _draw_actions(ax, steps: np.ndarray, component: Distribution, names: tuple[s
     ax.set_ylabel("probability" if isinstance(component, Bernoulli) else "action")
 
 
-PAGE = """<figure class="animation" data-player="%(name)s" style="max-width: 520px; margin: 0">
+PAGE = """<figure class="animation" data-player="%(name)s" style="max-width: 560px; margin: 0">
 <img class="frame" alt="%(title)s" src="%(first)s"
 style="width: 100%%; max-width: 400px; display: block; border: 1px solid #ccc">
 <div style="display: flex; gap: 10px; align-items: center; padding: 4px 0">

@@ -26,9 +26,7 @@ TO_BE_STOPPED = """
 algorithm = make()
 history = await live(algorithm, updates=1_000_000, show=True, callbacks=[note])
 """
-STOPPED = (
-    """print("stopped, all counted:", len(history) == algorithm.updates, "ms:", 1000 * last)"""
-)
+STOPPED = """print("stopped, counted:", len(history) == algorithm.updates, "ms:", 1000 * last)"""
 TO_BE_INTERRUPTED = """more = await live(algorithm, updates=1_000_000)"""
 INTERRUPTED = """
 print("gone on:", len(history) + len(more) == algorithm.updates, len(more) > 0)
@@ -83,7 +81,7 @@ def test_training_is_seen_stopped_continued_and_interrupted(scratch, screenshots
 
     page.evaluate("addEventListener('click', () => { window.clicked = Date.now() }, true)")
     notebook.press("Stop")
-    said = panel.get_by_text("stopped, all counted: True")
+    said = panel.get_by_text("stopped, counted: True")
     expect(said).to_be_visible(timeout=30_000)
     # From the click to the end of the last update, by two clocks that are one.
     assert float(said.inner_text().split("ms:")[1]) - page.evaluate("window.clicked") < 2_000
