@@ -85,6 +85,11 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")  # one line, no usage
 
 
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def number(kind: type, low: float, high: float, what: str) -> Callable[[str], float]:
     """A parser of numbers from `low` to `high`."""
 
@@ -107,7 +112,7 @@ amount = number(float, 0, sys.float_info.max, "a number, 0 or more")
 
 
 def parser() -> argparse.ArgumentParser:
-    p = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p = Parser(description=__doc__, formatter_class=Help)
     q = p.add_argument_group(
         "flags whose default depends on --algo and --policytype",
         "(the values in force are printed at the start; one that means nothing to the algorithm is "

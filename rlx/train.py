@@ -123,9 +123,8 @@ def train(algorithm: Algorithm, *, progress: bool = True, **options: Any) -> His
     An interrupt (Ctrl-C, the notebook's ■) ends training cleanly: the policy keeps what it has
     learned, and calling `train` again goes on."""
     history = History()
-    with tqdm(
-        total=options.get("updates"), unit="update", disable=not progress, mininterval=0.5
-    ) as bar:
+    total = options.get("updates")
+    with tqdm(total=total, unit="update", disable=not progress, mininterval=0.5, delay=0.5) as bar:
         try:
             for metrics in iterate(algorithm, **options):
                 history.append(metrics)

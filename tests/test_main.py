@@ -327,9 +327,31 @@ def test_help_names_every_flag(command):
     assert run.status == 0
     known = {flag for flags in main.FLAGS.values() for flag in flags}
     known |= {"algo", "policytype", "env", "seed", "max_episode", "interval", "render", "base"}
+    known |= {"checkpoint", "resume", "csv"}
     for flag in known | {"tbdir", "tbtag", "no-standardize_return"}:
         assert re.search(rf"--{flag}\b", run.out), flag
-    assert "None" not in run.out.replace("(default: None)", "", 1)  # that of --tbdir
+    assert "None" not in run.out
+
+
+# ---------------------------------------------------------------------- checkpoints
+
+
+def test_a_run_goes_on_from_its_checkpoint(command, tmp_path):
+    line = "--env Cue-v0 --algo rf --batch_size 4 --interval 2"
+    saved = f"--checkpoint {tmp_path}/run.pt --csv {tmp_path}/run.csv"
+    whole = command(f"{line} --max_episode 32 --checkpoint {tmp_path}/whole.pt")
+    command(f"{line} --max_episode 16 {saved}")
+    rest = command(f"{line} --max_episode 32 {saved} --resume")
+    assert rest.algorithm.updates == whole.algorithm.updates == 8
+    assert torch.equal(rest.after, whole.after)
+    updates = [row.split(",")[0] for row in (tmp_path / "run.csv").read_text().split()]
+    assert updates == ["updates", *map(str, range(1, 9))]
+    forgotten = command(f"{line} --max_episode 4 {saved}")
+    missing = command(f"{line} --checkpoint {tmp_path}/no.pt --resume")
+    for run, what in ((forgotten, "resume=True"), (missing, "no checkpoint")):
+        assert run.status == 2
+        assert run.err.count("\n") == 1
+        assert what in run.err
 
 
 # ---------------------------------------------------------------------- TensorBoard
