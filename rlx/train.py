@@ -79,31 +79,36 @@ def iterate(
     def running() -> float:
         return float(np.mean(algorithm.recent)) if algorithm.recent else math.nan
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        if checkpoint is not None:
-            border()  # also after resuming: it makes the same environments, and the same file
-        while not spent():
-            began = time.perf_counter()
-            metrics = algorithm.update()
-            algorithm.seconds += time.perf_counter() - began
-            metrics = {
-                **{name: getattr(algorithm, name) for name in algorithm.counters},
-                "running_return": running(),
-                **metrics,
-            }
-            for callback in callbacks:
-                callback(algorithm, metrics)
-            if checkpoint is not None and (algorithm.updates % every == 0 or spent()):
-                border()
-            yield metrics
-    except Exception as error:
-        if checkpoint is not None and Path(checkpoint).exists():
-            error.add_note(f"The last checkpoint is {checkpoint}; resume=True goes on from there.")
-        raise
-    finally:
-        torch.set_num_threads(threads)
+    def run() -> Iterator[Metrics]:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            if checkpoint is not None:
+                border()  # also after resuming: it makes the same environments, and the same file
+            while not spent():
+                began = time.perf_counter()
+                metrics = algorithm.update()
+                algorithm.seconds += time.perf_counter() - began
+                metrics = {
+                    **{name: getattr(algorithm, name) for name in algorithm.counters},
+                    "running_return": running(),
+                    **metrics,
+                }
+                for callback in callbacks:
+                    callback(algorithm, metrics)
+                if checkpoint is not None and (algorithm.updates % every == 0 or spent()):
+                    border()
+                yield metrics
+        except Exception as error:
+            if checkpoint is not None and Path(checkpoint).exists():
+                error.add_note(
+                    f"The last checkpoint is {checkpoint}; resume=True goes on from there."
+                )
+            raise
+        finally:
+            torch.set_num_threads(threads)
+
+    return run()  # what is wrong with the arguments has been said before the first update
 
 
 def _keep(path: Path, algorithm: Algorithm) -> None:
@@ -123,10 +128,10 @@ def train(algorithm: Algorithm, *, progress: bool = True, **options: Any) -> His
     An interrupt (Ctrl-C, the notebook's ■) ends training cleanly: the policy keeps what it has
     learned, and calling `train` again goes on."""
     history = History()
-    total = options.get("updates")
-    with tqdm(total=total, unit="update", disable=not progress, mininterval=0.5, delay=0.5) as bar:
+    updates, total = iterate(algorithm, **options), options.get("updates")
+    with tqdm(total=total, unit="update", disable=not progress, mininterval=0.5) as bar:
         try:
-            for metrics in iterate(algorithm, **options):
+            for metrics in updates:
                 history.append(metrics)
                 rate = metrics["steps"] / max(metrics["seconds"], 1e-9)
                 bar.set_postfix_str(

@@ -581,8 +581,10 @@ def test_target_kl_ends_an_update_early(network, serve):
     for target, kl, epochs in [(None, 9.0, 5), (0.1, 0.05, 5), (0.1, 0.2, 1)]:
         algorithm = make(PPO, policy, minibatches=2, epochs=5, target_kl=target)
         batches = recorded(algorithm, kl)
-        algorithm.update()
+        metrics = algorithm.update()
         assert len(batches) == 2 * epochs, (target, kl)
+        assert metrics["approx_kl"] == pytest.approx(kl)
+        assert algorithm.updates == 1
     steps = []
     for target in (None, 1e-6):  # and with a divergence that was really measured
         algorithm = make(PPO, small(network), minibatches=2, epochs=5, target_kl=target)
@@ -651,120 +653,130 @@ class Uniform(rlx.Parametric):
         return None, rlx.ActionDistribution(Categorical(logits=zeros))
 
 
-def offpac(network=MLPPolicy, seed=0, **options):
-    torch.manual_seed(seed)
+def offpac(network=MLPPolicy, **options):
+    torch.manual_seed(0)
     agent = make_agent("discrete", "native")
     policy = network(agent.observation_space, agent.action_space)
     return OffPAC(agent, policy, **{"batch_size": 4, **options})
 
 
-@pytest.mark.parametrize(
-    ("batch_size", "rbsize", "max_rbusage"),
-    [(4, 10, 3), (4, 100, 1), (4, 4, 5), (4, 2, 3), (1, 7, 2)],
-)
-def test_offpac_uses_each_episode_so_often_and_keeps_so_many(batch_size, rbsize, max_rbusage):
+def key(episode):
+    return tuple(episode.states.flatten().tolist())  # no two episodes have the same
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """What an OffPAC samples, has in store when it draws, and draws: (update, episode) each."""
+
+    def watch(algorithm):
+        log = SimpleNamespace(sampled=[], stored=[], drawn=[])
+        episodes, draw, improve = Runner.episodes, algorithm.draw, algorithm.improve
+
+        def sampling(runner, *args, **kwargs):
+            rollout = episodes(runner, *args, **kwargs)
+            log.sampled += [(algorithm.updates, e.detach()) for e in rollout.episodes]
+            return rollout
+
+        def drawing():
+            log.stored.append([key(episode) for episode in algorithm.stored])
+            return draw()
+
+        def improving(batch):
+            log.drawn.append([(algorithm.updates, episode) for episode in batch.episodes])
+            return improve(batch)
+
+        monkeypatch.setattr(Runner, "episodes", sampling)
+        algorithm.draw, algorithm.improve = drawing, improving
+        return log
+
+    return watch
+
+
+SIZES = [(4, 10, 3), (4, 100, 1), (4, 4, 5), (4, 2, 3), (1, 7, 2)]
+
+
+@pytest.mark.parametrize(("batch_size", "rbsize", "max_rbusage"), SIZES)
+def test_offpac_uses_each_episode_so_often_and_keeps_so_many(
+    batch_size, rbsize, max_rbusage, watch
+):
     algorithm = offpac(batch_size=batch_size, rbsize=rbsize, max_rbusage=max_rbusage)
-    uses, alive = {}, []
-    draw, improve = algorithm.draw, algorithm.improve
-
-    def spy(batch):
-        alive.append(len(algorithm.stored))
-        assert 1 <= len(batch.lengths) <= batch_size
-        keys = [tuple(episode.states.flatten().tolist()) for episode in batch.episodes]
-        assert len(set(keys)) == len(keys)  # no episode twice in one batch
-        for key in keys:
-            uses[key] = uses.get(key, 0) + 1
-        return improve(batch)
-
-    def drawn():
-        alive.append(len(algorithm.stored))
-        return draw()
-
-    algorithm.improve, algorithm.draw = spy, drawn
-    for _ in range(8):
-        before = sum(uses.values())
+    log = watch(algorithm)
+    for _ in range(6):
         algorithm.update()
-        assert sum(uses.values()) > before
-    assert max(alive) == min(rbsize, max(alive)) <= rbsize
+    assert max(len(stored) for stored in log.stored) <= rbsize
+    assert len(algorithm.stored) == len(algorithm.usage) <= rbsize
+    uses = {}
+    for batch in log.drawn:
+        keys = [key(episode) for _, episode in batch]
+        assert 1 <= len(set(keys)) == len(keys) <= batch_size  # no episode twice in one batch
+        for one in keys:
+            uses[one] = uses.get(one, 0) + 1
     assert max(uses.values()) <= max_rbusage
-    if max_rbusage > 1 and rbsize > 2:
+    if max_rbusage > 1:
         assert max(uses.values()) > 1  # experience is used again
+    assert {update for batch in log.drawn for update, _ in batch} == set(range(6))
 
 
-@pytest.mark.parametrize("rbsize", [6, 100])
-def test_offpac_replaces_the_oldest(rbsize):
-    algorithm = offpac(rbsize=rbsize, max_rbusage=5)
-    sampled = []
-    episodes = Runner.episodes
-
-    def spy(runner, *args, **kwargs):
-        rollout = episodes(runner, *args, **kwargs)
-        sampled.extend(episode.states for episode in rollout.episodes)
-        return rollout
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Runner, "episodes", spy)
-        for _ in range(4):
-            algorithm.update()
-    for episode in algorithm.stored:
-        ages = [
-            k for k, states in enumerate(reversed(sampled)) if torch.equal(episode.states, states)
-        ]
-        assert ages
-        assert ages[0] < rbsize
+@pytest.mark.parametrize("rbsize", [2, 6, 100])
+def test_offpac_keeps_the_newest(rbsize, watch):
+    algorithm = offpac(rbsize=rbsize, max_rbusage=3)
+    log = watch(algorithm)
+    algorithm.update()
+    newest = [key(episode) for _, episode in log.sampled[-rbsize:]]
+    assert log.stored[0] == newest
+    for _ in range(3):
+        algorithm.update()
+    assert set(log.stored[-1]) <= {key(episode) for _, episode in log.sampled[-rbsize:]}
 
 
-def test_offpac_keeps_the_log_probabilities_of_the_policy_that_acted():
-    algorithm = offpac(lr=0.05, max_rbusage=3)
-    acted = {}  # an episode's observations -> its log-probabilities when it was sampled
-    episodes, improve = Runner.episodes, algorithm.improve
-    replayed = []
+@pytest.mark.xfail(reason="an update uses up all that it sampled: rbsize keeps nothing for later")
+def test_offpac_replays_episodes_of_older_policies(watch):
+    algorithm = offpac(rbsize=12, max_rbusage=3)
+    log = watch(algorithm)
+    for _ in range(6):
+        algorithm.update()
+    born = {key(episode): update for update, episode in log.sampled}
+    ages = {update - born[key(episode)] for batch in log.drawn for update, episode in batch}
+    assert max(ages) >= 2
 
-    def sample(runner, *args, **kwargs):
-        rollout = episodes(runner, *args, **kwargs)
-        for episode in rollout.episodes:
+
+@memory
+def test_offpac_keeps_the_log_probabilities_of_the_policy_that_acted(network, watch):
+    algorithm = offpac(network, lr=0.05, max_rbusage=3)
+    log = watch(algorithm)
+    for _ in range(3):
+        metrics = algorithm.update()
+    acted = {key(episode): episode.logprobs for _, episode in log.sampled}
+    for batch in log.drawn:
+        for _, episode in batch:
             assert not episode.logprobs.requires_grad
-            acted[tuple(episode.states.flatten().tolist())] = episode.logprobs.clone()
-        return rollout
-
-    def check(batch):
-        for episode in batch.episodes:
-            mu = acted[tuple(episode.states.flatten().tolist())]
-            assert torch.equal(episode.logprobs, mu)
-            new = algorithm.agent(algorithm.policy).evaluate(episode).logprobs
-            replayed.append((new - mu).abs().max().item())
-        return improve(batch)
-
-    algorithm.improve = check
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Runner, "episodes", sample)
-        for _ in range(4):
-            algorithm.update()
-    assert max(replayed) > 0.01  # the policy has moved on, and only μ has not
+            assert torch.equal(episode.logprobs, acted[key(episode)])
+    assert metrics["approx_kl"] > 1e-4  # the policy has moved on
 
 
 @pytest.mark.parametrize("network", [MLPPolicy, GRUPolicy, LSTMPolicy])
-def test_offpac_learns_from_another_behaviour(network):
-    behaviour = Uniform()
-    algorithm = offpac(network, behaviour=behaviour)
+def test_offpac_learns_from_another_behaviour(network, watch):
+    algorithm = offpac(network, behaviour=Uniform())
+    log = watch(algorithm)
     before = parameters(algorithm.policy)
-    for _ in range(2):
-        metrics = algorithm.update()
+    metrics = algorithm.update()
     assert not torch.equal(parameters(algorithm.policy), before)
     assert metrics["approx_kl"] > 0
-    for episode in algorithm.stored:
-        torch.testing.assert_close(
-            episode.logprobs, torch.where(episode.end, 0.0, -math.log(3)), rtol=0, atol=1e-6
-        )
+    for _, episode in log.drawn[0]:
+        expected = torch.where(episode.end, 0.0, -math.log(3))
+        torch.testing.assert_close(episode.logprobs, expected, rtol=0, atol=1e-6)
 
 
-def test_offpac_learns_from_a_behaviour_with_memory():
-    algorithm = offpac(MLPPolicy)
-    algorithm.behaviour = GRUPolicy(algorithm.agent.observation_space, gym.spaces.Discrete(3))
-    before, theirs = parameters(algorithm.policy), parameters(algorithm.behaviour)
+def test_offpac_learns_from_a_behaviour_with_memory(watch):
+    agent = make_agent("discrete")
+    behaviour = GRUPolicy(agent.observation_space, agent.action_space)
+    algorithm = offpac(MLPPolicy, behaviour=behaviour)
+    log = watch(algorithm)
+    before, theirs = parameters(algorithm.policy), parameters(behaviour)
     algorithm.update()
+    assert log.drawn[0][0][1].recur_states is not None
     assert not torch.equal(parameters(algorithm.policy), before)
-    assert torch.equal(parameters(algorithm.behaviour), theirs)
+    assert torch.equal(parameters(behaviour), theirs)
 
 
 # ---------------------------------------------------------------------- the optimizer and options

@@ -183,7 +183,7 @@ def test_a_window_is_closed(how, path, monkeypatch):
             assert len(history) == 20
             assert_usable(path, 20)
         else:
-            with pytest.raises(pygame.error, match="display Surface quit") as caught:
+            with pytest.raises(pygame.error, match="Surface") as caught:
                 rlx.train(make(), checkpoint=path, callbacks=[render], **OPTIONS)
             assert_usable(path, 2, caught.value)
     finally:

@@ -587,6 +587,8 @@ def test_ctrl_c_ends_with_a_sentence(tmp_path):
     process = subprocess.Popen(
         [sys.executable, ROOT / "main.py", *line.split()],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # a shell that starts us in the background has us ignore it, and we would pass that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         assert "--algo rf" in process.stdout.readline()  # at once, not when a buffer is full
