@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import shlex
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable
@@ -239,7 +240,7 @@ def main() -> None:
     spec = algorithm.agent.env.spec
     goal = SOLVED.get(spec.id.removeprefix("rlx/"), spec.reward_threshold)
     try:
-        history = rlx.train(
+        rlx.train(
             algorithm,
             episodes=args.max_episode,
             stop_return=goal,
@@ -251,13 +252,13 @@ def main() -> None:
         )
     except (FloatingPointError, RuntimeError, ValueError, OSError) as error:
         command.error(" ".join([str(error), *getattr(error, "__notes__", [])]))
-    if history:
-        last = history[-1]
-        solved = goal is not None and last["episodes"] >= 100 and last["running_return"] >= goal
-        done = "finished" if last["episodes"] >= args.max_episode else "interrupted"
+    if algorithm.updates:  # not history: an interrupt may fall between an update and its record
+        running = statistics.fmean(algorithm.recent or [math.nan])
+        solved = goal is not None and algorithm.episodes >= 100 and running >= goal
+        done = "finished" if algorithm.episodes >= args.max_episode else "interrupted"
         print(
-            f"{'solved' if solved else done}: running return {last['running_return']:.1f} after "
-            f"{last['episodes']} episodes, {last['steps']} steps, {last['seconds']:.1f} s"
+            f"{'solved' if solved else done}: running return {running:.1f} after "
+            f"{algorithm.episodes} episodes, {algorithm.steps} steps, {algorithm.seconds:.1f} s"
         )
 
 
