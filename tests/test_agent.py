@@ -61,8 +61,10 @@ def test_an_episode_resets_once_and_never_steps_a_finished_environment():
 @pytest.mark.parametrize(("horizon", "rows"), [(1, 2), (2, 3), (3, 3), (None, 3)])
 def test_the_horizon_cuts(horizon, rows):
     env = Script()  # its first episode terminates after two steps
-    rollout = Agent(env)(Coin()).episode(horizon)
+    agent = Agent(env)
+    rollout = agent(Coin()).episode(horizon)
     assert len(rollout) == rows
+    assert agent.finished.lengths == [rows - 1]  # it ended here, if not by itself
     assert env.steps == rows - 1
     assert rollout.end.tolist() == [False] * (rows - 1) + [True]
     assert rollout.terminated.any() == (rows == 3)
@@ -242,7 +244,7 @@ def test_the_memory_is_none_only_when_all_rows_are_fresh(mode):
 
     agent = Agent(Script() if mode is None else scripts(2, mode))
     rollout = agent(Watches()).segment(9)
-    assert (True, True, True) in seen
+    assert all(none == all_fresh for none, all_fresh, _ in seen)
     assert (False, False, True) in seen or mode is None  # some fresh, some not
     assert (rollout.recur_states[rollout.start] == 0).all()
     agent(Watches()).evaluate(rollout)
