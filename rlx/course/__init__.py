@@ -1,9 +1,25 @@
-"""What the notebooks use and the library never imports: live curves, players, pictures."""
+"""What the notebooks use and the library never imports: checks, live curves, players, pictures."""
 
 from rlx.course.chapters import CourseMap
+from rlx.course.checking import NotYet, check, hint
+from rlx.course.exercise import Exercise, swap
 from rlx.course.live import live
 from rlx.course.picture import Picture
 from rlx.course.plots import Knob, curves
+from rlx.course.progress import progress
 from rlx.course.watch import watch
 
-__all__ = ["CourseMap", "Knob", "Picture", "curves", "live", "watch"]
+__all__ = [
+    "CourseMap",
+    "Exercise",
+    "Knob",
+    "NotYet",
+    "Picture",
+    "check",
+    "curves",
+    "hint",
+    "live",
+    "progress",
+    "swap",
+    "watch",
+]

@@ -1,0 +1,68 @@
+"""A few sentences in a frame: what `check` and `hint` answer with."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+
+# How a kind of card begins, so that colour is not all that tells them apart; and its colour.
+KINDS = {
+    "passed": ("✓", "#009E73"),
+    "mistake": ("✗", "#D55E00"),
+    "finding": ("✗", "#D55E00"),
+    "unwritten": ("…", "#0072B2"),
+    "hint": ("?", "#0072B2"),
+}
+
+
+@dataclass
+class Card:
+    """About `exercise`: a title, sentences, and smaller notes beneath them. `code` in backticks."""
+
+    exercise: str
+    title: str
+    sentences: list[str]
+    notes: list[str] = field(default_factory=list)
+    kind: str = "finding"
+
+    @property
+    def passed(self) -> bool:
+        return self.kind == "passed"
+
+    def __str__(self) -> str:
+        lines = [f"{KINDS[self.kind][0]} {self.exercise}: {self.title}"]
+        return "\n  ".join([*lines, *self.sentences, *self.notes])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        mark, colour = KINDS[self.kind]
+        body = "".join(f'<p style="margin: 4px 0">{_code(text)}</p>' for text in self.sentences)
+        body += "".join(
+            f'<p style="margin: 2px 0; opacity: 0.75; font-size: 90%">{_code(text)}</p>'
+            for text in self.notes
+        )
+        return (
+            f'<div class="rlx-card rlx-{self.kind}" style="border-left: 5px solid {colour}; '
+            'padding: 4px 12px; max-width: 720px">'
+            f'<p style="margin: 4px 0"><b style="color: {colour}">{mark} '
+            f"{html.escape(self.exercise)}</b>: <b>{_code(self.title)}</b></p>{body}</div>"
+        )
+
+
+def show(card: Card) -> None:
+    """As HTML in a notebook, as plain text elsewhere."""
+    try:
+        get_ipython()  # a name that IPython adds to Python's own
+    except NameError:
+        if card.kind in ("passed", "hint"):  # else the exception says it
+            print(card)
+        return
+    from IPython.display import display
+
+    display(card)
+
+
+def _code(text: str) -> str:
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))

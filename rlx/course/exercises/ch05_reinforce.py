@@ -1,0 +1,369 @@
+"""Chapter 05: what REINFORCE is made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rlx import functional
+from rlx.course.exercise import Exercise, brief_training
+
+# ---------------------------------------------------------------------- reward_to_go
+
+
+def _reward_to_go(rewards: Tensor, gamma: float) -> Tensor:
+    """G_t = r_t + γ G_{t+1} for every step of one episode: (T,) from (T,)."""
+    returns, later = torch.zeros_like(rewards), 0.0
+    for t in reversed(range(len(rewards))):
+        returns[t] = later = rewards[t] + gamma * later
+    return returns
+
+
+def _each_episode(answer):
+    """An answer for one episode, as a function of the whole table."""
+
+    def discounted_returns(rewards: Tensor, end: Tensor, gamma: float) -> Tensor:
+        last = end.nonzero().flatten().tolist()
+        first = [0, *(row + 1 for row in last[:-1])]
+        return torch.cat([answer(rewards[a : b + 1], gamma) for a, b in zip(first, last)])
+
+    return discounted_returns
+
+
+reward_to_go = Exercise(
+    "reward_to_go",
+    chapter="05",
+    reference=_reward_to_go,
+    target="rlx.functional.discounted_returns",
+    adapt=_each_episode,
+    hints=(
+        "An action can only be responsible for rewards that come after it. Which part of the "
+        "episode is that, seen from step t?",
+        "Walk through the episode backwards: G of the last step is its reward, and each earlier G "
+        "is its own reward plus γ times the G after it.",
+        "`for t in reversed(range(len(rewards))): later = rewards[t] + gamma * later`, and keep "
+        "every `later` in its place.",
+    ),
+)
+
+
+@reward_to_go.case("four rewards of 1, gamma 0.5")
+def _():
+    return torch.ones(4), 0.5
+
+
+@reward_to_go.case("unequal rewards, gamma 0.9")
+def _():
+    return torch.tensor([1.0, 0.0, -2.0, 5.0, 3.0]), 0.9
+
+
+@reward_to_go.case("an episode of one step")
+def _():
+    return torch.tensor([3.0]), 0.9
+
+
+@reward_to_go.mistake(
+    "every step gets the return of the whole episode",
+    "Your first number is right, and it is everywhere. So step t is also praised or blamed for "
+    "what came before it. That is not wrong on average, but noisier: start the sum at t.",
+)
+def _total(rewards, gamma):
+    powers = gamma ** torch.arange(len(rewards))
+    return (powers * rewards).sum().expand(len(rewards)).clone()
+
+
+@_total.again
+def _(rewards, gamma):
+    total = sum(gamma**k * float(r) for k, r in enumerate(rewards))
+    return torch.full((len(rewards),), total)
+
+
+@reward_to_go.mistake(
+    "it adds up from the wrong end",
+    "Your sum runs from the first step to t: it holds the rewards that came before the action, "
+    "which the action cannot have caused. Start at the last step and walk backwards.",
+)
+def _forward(rewards, gamma):
+    returns, so_far = [], torch.tensor(0.0)
+    for reward in rewards:
+        so_far = reward + gamma * so_far
+        returns.append(so_far)
+    return torch.stack(returns)
+
+
+@_forward.again
+def _(rewards, gamma):
+    steps = torch.arange(len(rewards))
+    ago = steps[:, None] - steps
+    return torch.where(ago >= 0, gamma ** ago.clamp(min=0), 0.0) @ rewards
+
+
+@reward_to_go.mistake(
+    "the discount counts from the start of the episode",
+    "You weigh the reward of step k by γ to the power k, for every t. Seen from step t it lies "
+    "k - t steps ahead, so its weight is γ to the power k - t.",
+)
+def _from_start(rewards, gamma):
+    weighted = gamma ** torch.arange(len(rewards)) * rewards
+    return weighted.flip(0).cumsum(0).flip(0)
+
+
+@_from_start.again
+def _(rewards, gamma):
+    n = len(rewards)
+    return torch.tensor([sum(gamma**k * float(rewards[k]) for k in range(t, n)) for t in range(n)])
+
+
+@reward_to_go.mistake(
+    "the reward of step t itself is left out",
+    "G_t begins with r_t, the reward that the action at t brings at once. Yours begins with the "
+    "next one.",
+)
+def _without_own(rewards, gamma):
+    returns = _reward_to_go(rewards, gamma)
+    return torch.cat([gamma * returns[1:], torch.zeros(1)])
+
+
+@_without_own.again
+def _(rewards, gamma):
+    n = len(rewards)
+    return torch.tensor(
+        [sum(gamma ** (k - t) * float(rewards[k]) for k in range(t + 1, n)) for t in range(n)],
+        dtype=torch.float32,
+    )
+
+
+@reward_to_go.mistake(
+    "nothing is discounted",
+    "These are plain sums of the rewards to come: gamma is not used. A reward k steps ahead "
+    "counts γ to the power k.",
+)
+def _undiscounted(rewards, gamma):
+    return rewards.flip(0).cumsum(0).flip(0)
+
+
+@_undiscounted.again
+def _(rewards, gamma):
+    return torch.stack([rewards[t:].sum() for t in range(len(rewards))])
+
+
+# ---------------------------------------------------------------------- policy_gradient_loss
+
+
+def _with_a_baseline() -> Tensor:
+    """A network with a value head, trained on advantages that nobody has detached before."""
+    import rlx
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
+        policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space, hidden=(8,))
+        agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
+        for _ in range(3):
+            rollout = agent(policy).episodes(4, horizon=10)
+            rollout.mc_returns(0.99)
+            rollout = rollout[:-1]
+            (values,) = rollout.others
+            loss = functional.policy_gradient_loss(rollout.logprobs, rollout.returns - values)
+            agent.zero_grad()
+            loss.backward()
+            agent.step()
+        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+
+
+policy_gradient_loss = Exercise(
+    "policy_gradient_loss",
+    chapter="05",
+    reference=functional.policy_gradient_loss,
+    target="rlx.functional.policy_gradient_loss",
+    train=_with_a_baseline,
+    hints=(
+        "An optimizer makes the loss smaller. We want log-probabilities of good actions larger.",
+        "Weigh the log-probability of each step by its advantage, average, and turn the sign "
+        "round. The advantages are numbers we measured: nothing is to be learned through them.",
+        "`-(logprobs * advantages.detach()).mean()`",
+    ),
+)
+
+
+@policy_gradient_loss.case("three steps with advantages 1, 2 and -4")
+def _():
+    logprobs = torch.tensor([-0.5, -1.0, -2.0], requires_grad=True)
+    return logprobs, torch.tensor([1.0, 2.0, -4.0])
+
+
+@policy_gradient_loss.case("advantages that carry a gradient of their own")
+def _():
+    logprobs = torch.tensor([-0.1, -3.0, -1.5, -0.7], requires_grad=True)
+    return logprobs, torch.tensor([2.0, 1.0, -1.0, 0.5], requires_grad=True)
+
+
+@policy_gradient_loss.mistake(
+    "the sign is wrong",
+    "The optimizer makes this number smaller, and with it the probability of the good actions. The "
+    "agent would learn to do badly. Put a minus in front.",
+)
+def _sign(logprobs, advantages):
+    return (logprobs * advantages.detach()).mean()
+
+
+@_sign.again
+def _(logprobs, advantages):
+    total = 0.0
+    for logprob, advantage in zip(logprobs, advantages):
+        total = total + logprob * advantage.item()
+    return total / len(logprobs)
+
+
+@policy_gradient_loss.mistake(
+    "the averages are taken before the product",
+    "You multiply the mean log-probability by the mean advantage. Then no step knows whether it "
+    "was a good one: multiply step by step, and average the products.",
+)
+def _means_first(logprobs, advantages):
+    return -logprobs.mean() * advantages.detach().mean()
+
+
+@_means_first.again
+def _(logprobs, advantages):
+    return -sum(logprobs) / len(logprobs) * (sum(advantages.tolist()) / len(advantages))
+
+
+@policy_gradient_loss.mistake(
+    "every log-probability meets the sum of all advantages",
+    "You multiply the mean log-probability by the sum of the advantages, as if all steps had "
+    "earned it together. Multiply step by step, and average the products.",
+)
+def _sum_of_all(logprobs, advantages):
+    return -logprobs.mean() * advantages.detach().sum()
+
+
+@_sum_of_all.again
+def _(logprobs, advantages):
+    table = logprobs[:, None] * advantages.detach()[None, :]  # (N, 1) with (1, N)
+    return -table.sum(1).mean()
+
+
+@policy_gradient_loss.mistake(
+    "a gradient flows through the advantages",
+    "The value is right. But the advantages may come from a network, a value head say, and then "
+    "this loss would also push *them* about. They are measurements here: `advantages.detach()`.",
+)
+def _through(logprobs, advantages):
+    return -(logprobs * advantages).mean()
+
+
+@_through.again
+def _(logprobs, advantages):
+    return -sum(p * a for p, a in zip(logprobs, advantages)) / len(logprobs)
+
+
+@policy_gradient_loss.mistake(
+    "it uses probabilities where log-probabilities belong",
+    "The gradient of log π is the gradient of π divided by π, and that division is what makes rare "
+    "and common actions count alike. You weigh π itself: drop the `exp()`.",
+)
+def _probabilities(logprobs, advantages):
+    return -(logprobs.exp() * advantages.detach()).mean()
+
+
+@_probabilities.again
+def _(logprobs, advantages):
+    return -sum(p.exp() * a.item() for p, a in zip(logprobs, advantages)) / len(logprobs)
+
+
+# ---------------------------------------------------------------------- normalize
+
+
+normalize = Exercise(
+    "normalize",
+    chapter="05",
+    reference=functional.normalize,
+    target="rlx.functional.normalize",
+    train=lambda: torch.cat([brief_training(), brief_training(batch_size=1, horizon=1)]),
+    hints=(
+        "Subtract what the numbers have in common; divide by how far they spread.",
+        "What is the spread of a single number, or of equal ones? Dividing by it must not give "
+        "NaN. And torch's `std` divides by N - 1 unless you say `correction=0`.",
+        "`(x - x.mean()) / (x.std(correction=0) + 1e-8)`",
+    ),
+)
+
+
+@normalize.case("four numbers")
+def _():
+    return (torch.tensor([1.0, 2.0, 3.0, 6.0]),)
+
+
+@normalize.case("a single number")
+def _():
+    return (torch.tensor([5.0]),)
+
+
+@normalize.case("three equal numbers")
+def _():
+    return (torch.tensor([2.0, 2.0, 2.0]),)
+
+
+@normalize.mistake(
+    "a single number gives NaN",
+    "`x.std()` divides by N - 1, which is 0 for one number, and 0/0 is NaN: the whole network "
+    "would be NaN after the next step. Use the population's deviation, `x.std(correction=0)`.",
+)
+def _sample_deviation(x):
+    return (x - x.mean()) / (x.std() + 1e-8)
+
+
+@_sample_deviation.again
+def _(x):
+    mean = sum(x) / len(x)
+    squares = sum((one - mean) ** 2 for one in x)
+    return torch.stack([(one - mean) / ((squares / (len(x) - 1)).sqrt() + 1e-8) for one in x])
+
+
+@normalize.mistake(
+    "numbers without any spread give NaN",
+    "If all returns are equal, and at the start of training they may be, you divide 0 by 0. Add "
+    "a small number to the deviation: 1e-8.",
+)
+def _no_epsilon(x):
+    return (x - x.mean()) / x.std(correction=0)
+
+
+@_no_epsilon.again
+def _(x):
+    mean = sum(x) / len(x)
+    deviation = (sum((one - mean) ** 2 for one in x) / len(x)).sqrt()
+    return torch.stack([(one - mean) / deviation for one in x])
+
+
+@normalize.mistake(
+    "it divides by the variance",
+    "The spread in the numbers' own unit is the standard deviation, the root of the variance. With "
+    "the variance, large returns would become tiny.",
+)
+def _variance(x):
+    return (x - x.mean()) / (x.var(correction=0) + 1e-8)
+
+
+@_variance.again
+def _(x):
+    mean = sum(x) / len(x)
+    variance = sum((one - mean) ** 2 for one in x) / len(x)
+    return torch.stack([(one - mean) / (variance + 1e-8) for one in x])
+
+
+@normalize.mistake(
+    "the mean is not subtracted",
+    "You only rescale. Returns of CartPole are all positive, so every action would still be made "
+    "more probable, good or bad. Subtract the mean first.",
+)
+def _uncentred(x):
+    return x / (x.std(correction=0) + 1e-8)
+
+
+@_uncentred.again
+def _(x):
+    mean = sum(x) / len(x)
+    deviation = (sum((one - mean) ** 2 for one in x) / len(x)).sqrt()
+    return torch.stack([one / (deviation + 1e-8) for one in x])

@@ -1,0 +1,84 @@
+"""Which exercises are done: a small file for each, in the learner's own folder."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from datetime import date
+from pathlib import Path
+
+from rlx import checkpoint
+from rlx.course.chapters import CHAPTERS
+from rlx.course.exercise import EXERCISES, load
+
+
+def folder() -> Path:
+    """`~/.rlx/progress`; the environment variable RLX_HOME names another place than `~/.rlx`."""
+    return Path(os.environ.get("RLX_HOME") or Path.home() / ".rlx") / "progress"
+
+
+def record(name: str) -> list[str]:
+    """Note that an exercise is done. Returns what the learner should know, if that failed.
+
+    A file for each exercise, written whole or not at all, and only ever added: two notebooks that
+    are open at once cannot undo each other's."""
+    path = folder() / f"{name}.json"
+    if path.exists():
+        return []
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.write(path, json.dumps({"passed": date.today().isoformat()}).encode())
+    except OSError as error:
+        return [f"It could not be noted in {path.parent}: {error.strerror or error}."]
+    return []
+
+
+def passed() -> set[str]:
+    """Names of the exercises that are done."""
+    return {path.stem for path in folder().glob("*.json")}
+
+
+class progress:
+    """The exercises, chapter by chapter, and which of them are done.
+
+    To begin anew, delete the folder that it names."""
+
+    def __init__(self) -> None:
+        load()
+        self.done = passed()
+        self.chapters = [
+            (number, title, [name for name, one in EXERCISES.items() if one.chapter == number])
+            for number, title, _ in CHAPTERS
+        ]
+        own = [name for name, one in EXERCISES.items() if one.chapter not in dict(CHAPTERS_TITLES)]
+        if own:
+            self.chapters.append(("", "more exercises", own))
+
+    def rows(self) -> list[tuple[str, str, list[str]]]:
+        return [
+            (number, title, [f"{'✓' if n in self.done else '·'} {n}" for n in names])
+            for number, title, names in self.chapters
+            if names
+        ]
+
+    def total(self) -> str:
+        names = [name for _, _, names in self.chapters for name in names]
+        return f"{len(self.done & set(names))} of {len(names)} exercises done"
+
+    def __repr__(self) -> str:
+        lines = [f"{n or '  '}  {title}: {', '.join(names)}" for n, title, names in self.rows()]
+        return "\n".join([*lines, f"{self.total()} (kept in {folder()})"])
+
+    def _repr_html_(self) -> str:
+        cell = '<td style="text-align: left; vertical-align: top">'
+        rows = "".join(
+            f"<tr>{cell}{number}</td>{cell}{html.escape(title)}</td>"
+            f"{cell}{'<br>'.join(f'<code>{html.escape(name)}</code>' for name in names)}</td></tr>"
+            for number, title, names in self.rows()
+        )
+        note = f"{self.total()} (kept in <code>{html.escape(str(folder()))}</code>)"
+        return f"<table><tbody>{rows}</tbody></table><p>{note}</p>"
+
+
+CHAPTERS_TITLES = [(number, title) for number, title, _ in CHAPTERS]

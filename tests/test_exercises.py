@@ -1,0 +1,160 @@
+"""The gate: what every exercise of the course has to do, whoever wrote it."""
+
+import ast
+import inspect
+import itertools
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+from rlx.course import swap
+from rlx.course.checking import _observed, examine
+from rlx.course.exercise import load
+from rlx.course.observe import alike
+
+ROOT = Path(__file__).parents[1]
+EXERCISES = list(load().values())
+MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.mistakes]
+
+every_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+every_mistake = pytest.mark.parametrize(
+    ("exercise", "mistake"), MISTAKES, ids=[f"{e.name}: {m.name}" for e, m in MISTAKES]
+)
+
+
+@every_exercise
+def test_the_stub_fails_kindly(exercise):
+    def stub(*args, **kwargs):
+        raise NotImplementedError("your turn")
+
+    card = examine(exercise, stub)
+    assert card.title == "not written yet"
+    assert card.kind == "unwritten"
+
+
+@every_exercise
+def test_the_reference_passes(exercise):
+    card = examine(exercise, exercise.reference)
+    assert card.passed, card
+
+
+@every_exercise
+def test_there_are_three_mistakes_and_three_hints(exercise):
+    assert len(exercise.mistakes) >= 3
+    assert len(exercise.hints) == 3
+    assert all(hint.strip().endswith((".", "`", "?")) for hint in exercise.hints)
+
+
+@every_mistake
+def test_a_mistake_is_named_in_every_coding(exercise, mistake):
+    assert len(mistake.codings) >= 2
+    sources = {inspect.getsource(coding).split("\n", 1)[1] for coding in mistake.codings}
+    assert len(sources) == len(mistake.codings)
+    for coding in mistake.codings:
+        card = examine(exercise, coding)
+        assert (card.kind, card.title) == ("mistake", mistake.name), card
+        assert mistake.why in card.sentences
+
+
+@every_exercise
+def test_no_two_behave_alike(exercise):
+    """Neither two mistakes, nor a mistake and the reference."""
+    codings = {"the reference": exercise.reference}
+    codings |= {mistake.name: mistake.codings[0] for mistake in exercise.mistakes}
+    for (one, f), (other, g) in itertools.combinations(codings.items(), 2):
+        same = all(map(alike, _observed(exercise, f), _observed(exercise, g)))
+        assert not same, f"no case tells {one!r} from {other!r}"
+
+
+@every_mistake
+def test_nobody_is_compared_with_themselves(exercise, mistake):
+    """Not even while the wrong answer stands in the library."""
+    with swap(**{exercise.name: mistake.codings[0]}):
+        _observed.cache_clear()
+        card = examine(exercise, mistake.codings[0])
+        right = examine(exercise, exercise.reference)
+    _observed.cache_clear()
+    assert card.title == mistake.name
+    assert right.passed
+
+
+@every_exercise
+def test_the_reference_can_stand_in_for_the_library(exercise):
+    with swap(**{exercise.name: exercise.reference}):
+        swapped = exercise.train()
+    torch.testing.assert_close(swapped, exercise.train(), rtol=1e-4, atol=1e-5)
+
+
+@every_mistake
+def test_a_mistake_in_the_library_changes_what_is_learned(exercise, mistake):
+    """So the learner's function is really the one that trains."""
+    with swap(**{exercise.name: mistake.codings[0]}):
+        try:
+            swapped = exercise.train()
+        except Exception:
+            return  # it cannot even run
+    assert not torch.allclose(swapped, exercise.train(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_chapter_is_checked_in_seconds(capsys):
+    seconds = defaultdict(float)
+    for exercise in EXERCISES:
+        _observed.cache_clear()
+        began = time.perf_counter()
+        for coding in [exercise.reference, *(m.codings[0] for m in exercise.mistakes)]:
+            examine(exercise, coding)
+        seconds[exercise.chapter] += time.perf_counter() - began
+    with capsys.disabled():
+        text = ", ".join(f"{chapter} {taken:.2f} s" for chapter, taken in seconds.items())
+        print(f"\nall checks of a chapter, one after the other: {text}")
+    assert max(seconds.values()) < 10
+
+
+# ---------------------------------------------------------------------- notebooks
+
+
+def checks(path):
+    """Names that a solutions notebook checks, and the sources of its cells."""
+    cells = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    names = {
+        node.args[0].id
+        for source in cells
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "check"
+        and isinstance(node.args[0], ast.Name)
+    }
+    return names, cells
+
+
+def solutions():
+    return sorted(ROOT.glob("solutions/*/*.ipynb"))
+
+
+def test_every_exercise_is_in_the_notebook_of_its_chapter():
+    found = {path.stem[:2]: checks(path)[0] for path in solutions()}
+    for exercise in EXERCISES:
+        assert exercise.name in found.get(exercise.chapter, ()), exercise.name
+
+
+@pytest.mark.parametrize("path", solutions(), ids=lambda path: path.stem)
+def test_a_notebook_defines_what_it_checks_with_the_reference_s_arguments(path):
+    names, cells = checks(path)
+    for name in names:
+        reference = load()[name].reference
+        defined = [
+            node
+            for source in cells
+            for node in ast.parse(source).body
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name
+        ]
+        assert defined, f"{path.stem} checks {name} and does not define it"
+        if isinstance(defined[0], ast.FunctionDef):
+            own = [argument.arg for argument in defined[0].args.args]
+            theirs = list(inspect.signature(reference).parameters)
+            assert own == theirs[: len(own)], name
