@@ -40,21 +40,21 @@ class A2C(Algorithm):
         # One step of one environment may be the reset between two episodes: no rows. Then the next.
         rollout = runner.segment(self.n_steps, dry=True) or runner.segment(self.n_steps, dry=True)
         rollout = runner.evaluate(rollout)
-        values, *_ = rollout.others
+        values = self.value_of(rollout)
         rollout.gae(values.detach(), self.gamma, self.gae_lambda)
         rollout = rollout[:-1]  # end rows have served: their values are in the targets
-        values, *_ = rollout.others
+        values = self.value_of(rollout)
         advantages = rollout.advantages
         if self.standardize_return:
             advantages = functional.normalize(advantages)
         losses = self.minimize(
             policy_loss=functional.policy_gradient_loss(rollout.logprobs, advantages),
             value_loss=self.value_coef * mse_loss(values, rollout.returns),
-            entropy_loss=-self.entropy_reg * rollout.entropy.mean(),
+            entropy_loss=-self.entropy_reg * self.entropy_of(rollout),
         )
         return self.report(
             len(rollout),
-            entropy=rollout.entropy.mean().item(),
+            entropy=self.entropy_of(rollout).item(),
             explained_variance=functional.explained_variance(values, rollout.returns).item(),
             **losses,
         )

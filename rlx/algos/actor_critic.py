@@ -41,18 +41,18 @@ class ActorCritic(Algorithm):
         rollout.mc_returns(self.gamma)
         rollout = rollout[:-1]  # no action was taken in the end state
         rollout = self.agent(self.policy).evaluate(rollout)
-        values, *_ = rollout.others
+        values = self.value_of(rollout)
         advantages = rollout.returns - values.detach()
         if self.standardize_return:
             advantages = functional.normalize(advantages)
         losses = self.minimize(
             policy_loss=functional.policy_gradient_loss(rollout.logprobs, advantages),
             value_loss=self.value_coef * mse_loss(values, rollout.returns),
-            entropy_loss=-self.entropy_reg * rollout.entropy.mean(),
+            entropy_loss=-self.entropy_reg * self.entropy_of(rollout),
         )
         return self.report(
             len(rollout),
-            entropy=rollout.entropy.mean().item(),
+            entropy=self.entropy_of(rollout).item(),
             explained_variance=functional.explained_variance(values, rollout.returns).item(),
             **losses,
         )

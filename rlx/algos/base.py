@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlx.agent import Agent
 from rlx.policy import Parametric
+from rlx.rollout import Rollout
 
 
 class Algorithm:
@@ -25,6 +26,7 @@ class Algorithm:
     """
 
     counters = ("updates", "steps", "episodes", "seconds")
+    entropy_reg = 0.0
 
     def __init__(
         self, agent: Agent, policy: Parametric, *, lr: float = 3e-3, grad_clip: float = 0.0
@@ -46,6 +48,28 @@ class Algorithm:
     def update(self) -> dict[str, float]:
         """Sample, improve the policy once, and return metrics."""
         raise NotImplementedError
+
+    def value_of(self, rollout: Rollout) -> Tensor:
+        """V at each row, (N,): the first extra that the policy returned."""
+        if not rollout.others:
+            raise ValueError(
+                f"{type(self).__name__} needs the value of each state, which this "
+                f"{type(self.policy).__name__} does not return: its forward must return "
+                "recur_state, dist, value (the policies of rlx.networks do so with value=True)"
+            )
+        return rollout.others[0]
+
+    def entropy_of(self, rollout: Rollout) -> Tensor:
+        """The mean entropy of the rows, a scalar with gradient.
+
+        Where it has no closed form (a squashed Gaussian), and `entropy_reg` is 0: the estimate
+        -mean(log π(a|s)), without gradient, to look at."""
+        try:
+            return rollout.entropy.mean()
+        except RuntimeError:
+            if self.entropy_reg:
+                raise
+            return -rollout.logprobs.detach().mean()
 
     def minimize(self, **terms: Tensor) -> dict[str, float]:
         """One optimizer step on the sum of the loss `terms`. Returns them as numbers.

@@ -19,10 +19,10 @@ class OffPAC(Algorithm):
     """Off-policy actor-critic (Degris et al., 2012) with V-trace targets (Espeholt et al., 2018).
 
     Each update samples `batch_size` episodes with `behaviour` (the policy itself, as it is now),
-    and stores them with their log-probabilities μ, at most `rbsize` episodes. Then it takes
-    `max_rbusage` gradient steps, each on `batch_size` stored episodes, none of which serves more
-    than `max_rbusage` times. Per-decision weights π/μ are clipped at 1. The policy's first extra
-    is V.
+    and stores them with their log-probabilities μ; the newest `rbsize` episodes are kept. Then it
+    makes one pass over all that is stored, in random minibatches of `batch_size` episodes. An
+    episode leaves after its `max_rbusage`-th pass. Per-decision weights π/μ are clipped at 1. The
+    policy's first extra is V.
     """
 
     def __init__(
@@ -57,41 +57,40 @@ class OffPAC(Algorithm):
             fresh = self.agent(self.behaviour).episodes(self.batch_size, self.horizon)
         self.stored = (self.stored + fresh.episodes)[-self.rbsize :]
         self.usage = (self.usage + [0] * len(fresh.lengths))[-self.rbsize :]
-        passes = []
-        while len(passes) < self.max_rbusage and self.stored:
-            passes.append(self.improve(self.draw()))
+        steps = [self.improve(batch) for batch in self.draw()]
         return self.report(
             len(fresh) - len(fresh.lengths),
-            **{name: float(np.mean([one[name] for one in passes])) for name in passes[0]},
+            **{name: float(np.mean([one[name] for one in steps])) for name in steps[0]},
         )
 
-    def draw(self) -> Rollout:
-        """`batch_size` stored episodes at random; those that have served often enough leave."""
-        chosen = set(torch.randperm(len(self.stored))[: self.batch_size].tolist())
-        batch = Rollout.cat(self.stored[i] for i in sorted(chosen))
-        self.usage = [used + (i in chosen) for i, used in enumerate(self.usage)]
+    def draw(self) -> list[Rollout]:
+        """Minibatches of one pass; the episodes that have now served often enough leave."""
+        parts = torch.randperm(len(self.stored)).split(self.batch_size)
+        batches = [Rollout.cat(self.stored[i] for i in part) for part in parts]
+        self.usage = [used + 1 for used in self.usage]
         left = [i for i, used in enumerate(self.usage) if used < self.max_rbusage]
         self.stored, self.usage = [self.stored[i] for i in left], [self.usage[i] for i in left]
-        return batch
+        return batches
 
     def improve(self, batch: Rollout) -> dict[str, float]:
         """One gradient step; `batch` holds μ, the evaluated copy π."""
         new = self.agent(self.policy).evaluate(batch)
-        values, *_ = new.others
+        values = self.value_of(new)
         log_ratios = (new.logprobs - batch.logprobs).detach()
         new.vtrace(values.detach(), log_ratios, self.gamma, self.gae_lambda)
         new = new[:-1]  # end rows have served: their values are in the targets
-        values, *_ = new.others
-        advantages = new.advantages
+        values, advantages = self.value_of(new), new.advantages
         if self.standardize_return:
-            advantages = functional.normalize(advantages)
+            # Only the scale. These are weighted: E[w A ∇log π] is the gradient, E[(w A - b) ∇log π]
+            # is not, for a baseline costs nothing only inside the weight. V is one already.
+            advantages = advantages / (advantages.square().mean().sqrt() + 1e-8)
         losses = self.minimize(
             policy_loss=functional.policy_gradient_loss(new.logprobs, advantages),
             value_loss=self.value_coef * mse_loss(values, new.returns),
-            entropy_loss=-self.entropy_reg * new.entropy.mean(),
+            entropy_loss=-self.entropy_reg * self.entropy_of(new),
         )
         return {
-            "entropy": new.entropy.mean().item(),
+            "entropy": self.entropy_of(new).item(),
             "approx_kl": functional.approx_kl(new.logprobs, batch[:-1].logprobs).item(),
             "explained_variance": functional.explained_variance(values, new.returns).item(),
             **losses,

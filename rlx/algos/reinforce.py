@@ -42,6 +42,6 @@ class REINFORCE(Algorithm):
             weights = functional.normalize(weights)
         losses = self.minimize(
             policy_loss=functional.policy_gradient_loss(rollout.logprobs, weights),
-            entropy_loss=-self.entropy_reg * rollout.entropy.mean(),
+            entropy_loss=-self.entropy_reg * self.entropy_of(rollout),
         )
-        return self.report(len(rollout), entropy=rollout.entropy.mean().item(), **losses)
+        return self.report(len(rollout), entropy=self.entropy_of(rollout).item(), **losses)
