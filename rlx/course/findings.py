@@ -162,7 +162,7 @@ def same_up_to(found: Observed, expected: Observed, again: Observed) -> Said:
         for name, a in expected.leaves.items()
         if numbers(a) is not None and not same_leaf(a, found.leaves[name])
     ]
-    if not pairs:
+    if not pairs or not same_values(found, again):
         return None
     want = np.concatenate([x.ravel() for x, _ in pairs])
     got = np.concatenate([y.ravel() for _, y in pairs])

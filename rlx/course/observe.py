@@ -135,7 +135,8 @@ def canonical(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         parts = [canonical(part) for part in value]
         arrays = [numbers(part) for part in parts]
-        if parts and all(array is not None and array.shape == () for array in arrays):
+        plain = isinstance(value, list) and bool(parts)  # a tuple is several results, not one
+        if plain and all(array is not None and array.shape == () for array in arrays):
             return np.stack(arrays)
         return parts
     return value

@@ -1,0 +1,294 @@
+"""What `check` says of answers that are no declared mistake, and what it shields them from."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import rlx
+from rlx.course import NotYet, check, hint, progress, swap
+from rlx.course import checking as checking_module
+from rlx.course.checking import examine
+from rlx.course.exercise import EXERCISES, Exercise, load
+from rlx.course.observe import OutOfTime, time_limit
+from rlx.course.progress import folder, record
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("RLX_HOME", str(tmp_path))
+    monkeypatch.setattr(checking_module, "_hints_shown", {})
+    return tmp_path
+
+
+@pytest.fixture
+def doubled():
+    """An exercise: y = 2 x + noise, where the noise comes from torch's generator."""
+
+    def twice(x, noise):
+        return 2 * x + noise * torch.rand(()), x.detach().sum()
+
+    exercise = Exercise(
+        "twice",
+        chapter="xx",
+        reference=twice,
+        target="rlx.functional.normalize",
+        hints=("One.", "Two.", "Three."),
+        time_limit=1.0,
+    )
+
+    @exercise.case("three numbers")
+    def _():
+        return torch.tensor([1.0, 2.0, 4.0], requires_grad=True), 0.0
+
+    @exercise.case("noise")
+    def _():
+        return torch.tensor([1.0, -3.0, 5.0, 0.5], requires_grad=True), 1.0
+
+    yield exercise
+    del EXERCISES["twice"]
+
+
+def right(x, noise):
+    return x + x + noise * torch.rand(()), x.detach().sum()
+
+
+def changed(make):
+    """The right answer, but for its first part."""
+    return lambda x, noise: (make(right(x, noise)[0], x), right(x, noise)[1])
+
+
+def spoiled(x, noise):
+    result = right(x, noise)
+    with torch.no_grad():
+        x += 1
+    return result
+
+
+def with_a_generator(x, noise):
+    seed = time.perf_counter_ns() % 2**31
+    random = torch.rand((), generator=torch.Generator().manual_seed(seed))
+    return 2 * x + noise * random, x.detach().sum()
+
+
+FINDINGS = {
+    "it raises ZeroDivisionError": lambda x, noise: 1 / 0,
+    "it raises SystemExit": lambda x, noise: sys.exit("bye"),
+    "it returns None": lambda x, noise: None,
+    "it returns a number, not a tensor": lambda x, noise: 3.0,
+    "it returns 3 values instead of 2": lambda x, noise: (*right(x, noise), 1),
+    "it returns a list, not a tensor": changed(lambda y, x: y.tolist()),
+    "it returns a numpy array, not a tensor": changed(lambda y, x: y.detach().numpy()),
+    "the shape of [0] is (3, 3), not (3,)": changed(lambda y, x: y.expand(len(y), len(y))),
+    "the shape of [0] is (3, 1), not (3,)": changed(lambda y, x: y[:, None]),
+    "the shape of [0] is (2,), not (3,)": changed(lambda y, x: y[1:]),
+    "the shape of [0] is (), not (3,)": changed(lambda y, x: y.sum()),
+    "the dtype is float64, not float32": changed(lambda y, x: y.double()),
+    "no gradient reaches x": changed(lambda y, x: y.detach()),
+    "the gradient is wrong": changed(lambda y, x: y.detach() + x - x.detach()),
+    "the sign is wrong": changed(lambda y, x: -y),
+    "it is off by a factor of 0.25": changed(lambda y, x: y / 4),
+    "it is off by +3": changed(lambda y, x: y + 3),
+    "there are NaN numbers in the result": changed(lambda y, x: y * (x - x) / (x - x)),
+    "there are infinite numbers in the result": changed(lambda y, x: y / 0),
+    "it changes its input x": spoiled,
+    "it gives different results for the same inputs": with_a_generator,
+    "the numbers are not right": changed(lambda y, x: y**2),
+}
+
+
+@pytest.mark.parametrize("title", FINDINGS)
+def test_a_finding_says(title, doubled):
+    card = examine(doubled, FINDINGS[title])
+    assert card.title == title, card
+    assert card.kind == "finding"
+    assert card.sentences[0]
+    assert 'hint("twice")' in card.notes[-1]
+
+
+def test_an_equal_answer_is_right(doubled):
+    assert examine(doubled, right).passed
+
+
+def test_a_gradient_where_none_belongs():
+    card = examine(
+        load()["policy_gradient_loss"],
+        lambda logprobs, advantages: (
+            -(logprobs * advantages.detach()).mean() + 0 * advantages.sum() + (advantages**2).sum()
+            - (advantages.detach() ** 2).sum()
+        ),
+    )  # fmt: skip
+    assert card.title == "a gradient flows into advantages"
+    assert "detach()" in card.sentences[0]
+
+
+@pytest.mark.parametrize("swallow", [False, True])
+def test_an_endless_loop_is_stopped(doubled, swallow):
+    def endless(x, noise):
+        while True:
+            try:
+                time.sleep(0.001)
+            except Exception:
+                if not swallow:
+                    raise
+
+    began = time.monotonic()
+    card = examine(doubled, endless)
+    assert time.monotonic() - began < 5
+    assert card.title == "it does not come to an end"
+
+
+def test_the_limit_leaves_another_alarm_in_place():
+    import signal
+
+    heard = []
+    before = signal.signal(signal.SIGALRM, lambda *_: heard.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(OutOfTime), time_limit(0.05):
+            time.sleep(5)
+        time.sleep(0.3)
+        assert heard == [1]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_it_works_in_a_thread(doubled):
+    cards = []
+    thread = threading.Thread(target=lambda: cards.append(examine(doubled, right)))
+    thread.start()
+    thread.join()
+    assert cards[0].passed
+
+
+def test_the_line_that_raised_is_shown(doubled):
+    def answer(x, noise):
+        middle = x.view(7)
+        return middle, x
+
+    card = examine(doubled, answer)
+    assert "middle = x.view(7)" in card.sentences[0]
+    assert "shape '[7]' is invalid" in card.sentences[0]
+
+
+def test_printing_is_caught_and_mentioned(doubled, capfd):
+    def chatty(x, noise):
+        print("hello")
+        print("and this", file=sys.stderr)
+        return right(x, noise)
+
+    card = examine(doubled, chatty)
+    assert card.passed
+    assert "hello" in card.notes[-1]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_random_numbers_stay_as_they_were(doubled):
+    torch.manual_seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    expected = torch.rand(1), np.random.rand()  # noqa: NPY002
+    torch.manual_seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    examine(doubled, right)
+    assert (torch.rand(1), np.random.rand()) == expected  # noqa: NPY002
+
+
+def test_the_difference_is_shown_with_its_inputs(doubled):
+    card = examine(doubled, changed(lambda y, x: y**2))
+    assert card.notes[:2] == [
+        "With three numbers: [0] row 0 should be 2, yours is 4.",
+        "Inputs: x = [1, 2, 4], noise = 0.",
+    ]
+
+
+def test_check_notes_what_is_right_and_raises_otherwise(doubled, capsys):
+    with pytest.raises(NotYet, match="the sign is wrong"):
+        check(changed(lambda y, x: -y), "twice")
+    assert "·" in repr(progress()).split("twice")[0][-3:]
+    check(right, "twice")
+    assert "✓ twice" in repr(progress())
+    assert capsys.readouterr().out.startswith("✓ twice: right")
+
+
+def test_check_finds_the_exercise_by_name(doubled):
+    def my_twice(x, noise):
+        return right(x, noise)
+
+    check(my_twice)
+    with pytest.raises(LookupError, match="did you mean twice"):
+        check(right, "twic")
+    with pytest.raises(TypeError, match="without calling it"):
+        check(torch.ones(3))
+
+
+def test_hints_come_one_at_a_time(doubled, capsys):
+    for _ in range(4):
+        hint("twice")
+    said = capsys.readouterr().out
+    assert [said.count(word) for word in ("One.", "Two.", "Three.")] == [1, 1, 2]
+
+
+def test_progress_is_a_file_for_each_exercise(doubled, home):
+    assert record("twice") == []
+    assert set(json.loads((folder() / "twice.json").read_text())) == {"passed"}
+    assert [path.name for path in (home / "progress").iterdir()] == ["twice.json"]
+    html = progress()._repr_html_()
+    assert "✓ twice" in html
+    assert "1 of" in html
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_home_that_cannot_be_written(doubled, home):
+    home.chmod(0o500)
+    assert "could not be noted" in record("twice")[0]
+
+
+def test_a_home_that_is_a_file(doubled, home, monkeypatch):
+    (home / "file").write_text("")
+    monkeypatch.setenv("RLX_HOME", str(home / "file"))
+    assert "could not be noted" in record("twice")[0]
+    check(right, "twice")  # right all the same
+
+
+def test_swap_puts_everything_back():
+    library = rlx.functional.discounted_returns
+
+    def fails():
+        with swap(reward_to_go=lambda r, g: r, gae=len):
+            assert rlx.functional.discounted_returns is not library
+            assert rlx.functional.gae is len
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails()
+    assert rlx.functional.discounted_returns is library
+    with pytest.raises(LookupError, match="no exercise called"), swap(reward=len):
+        pass
+
+
+def test_a_card_reads_as_text_and_as_html(doubled):
+    card = examine(doubled, FINDINGS["the dtype is float64, not float32"])
+    assert str(card).startswith("✗ twice: the dtype is float64")
+    assert "<b>the dtype" in card._repr_html_()
+
+
+def test_plain_python_shows_the_sentences(tmp_path):
+    code = (
+        "from rlx.course import check\n"
+        "def normalize(x):\n    return x - x.mean()\n"
+        "check(normalize)\n"
+    )
+    (tmp_path / "a.py").write_text(code)
+    run = subprocess.run(
+        [sys.executable, tmp_path / "a.py"], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert "With four numbers: row 0 should be -1.069, yours is -2." in run.stderr
