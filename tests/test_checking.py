@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -292,3 +293,21 @@ def test_plain_python_shows_the_sentences(tmp_path):
     )  # fmt: skip
     assert run.returncode == 1
     assert "With four numbers: row 0 should be -1.069, yours is -2." in run.stderr
+
+
+def test_the_worked_example_of_contributing_md_does_what_it_says():
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    source = text.split("```python\n")[1].split("```")[0]
+    made = {}
+    exec(source, made)
+    exercise = EXERCISES.pop("td_error")
+    assert examine(exercise, exercise.reference).passed
+    for mistake in exercise.mistakes:
+        for coding in mistake.codings:
+            assert examine(exercise, coding).title == mistake.name
+    rewards, after = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
+    terminated = torch.tensor([False, True])
+    torch.testing.assert_close(
+        exercise.adapt(exercise.reference)(rewards, after, terminated, 0.5),
+        rlx.functional.td_target(rewards, after, terminated, 0.5),
+    )

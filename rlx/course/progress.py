@@ -42,7 +42,7 @@ def passed() -> set[str]:
 class progress:
     """The exercises, chapter by chapter, and which of them are done.
 
-    To begin anew, delete the folder that it names."""
+    It is kept in `~/.rlx/progress`: to begin anew, delete that folder."""
 
     def __init__(self) -> None:
         load()
@@ -51,7 +51,8 @@ class progress:
             (number, title, [name for name, one in EXERCISES.items() if one.chapter == number])
             for number, title, _ in CHAPTERS
         ]
-        own = [name for name, one in EXERCISES.items() if one.chapter not in dict(CHAPTERS_TITLES)]
+        known = [number for number, *_ in CHAPTERS]
+        own = [name for name, one in EXERCISES.items() if one.chapter not in known]
         if own:
             self.chapters.append(("", "more exercises", own))
 
@@ -68,7 +69,7 @@ class progress:
 
     def __repr__(self) -> str:
         lines = [f"{n or '  '}  {title}: {', '.join(names)}" for n, title, names in self.rows()]
-        return "\n".join([*lines, f"{self.total()} (kept in {folder()})"])
+        return "\n".join([*lines, self.total()])
 
     def _repr_html_(self) -> str:
         cell = '<td style="text-align: left; vertical-align: top">'
@@ -77,8 +78,4 @@ class progress:
             f"{cell}{'<br>'.join(f'<code>{html.escape(name)}</code>' for name in names)}</td></tr>"
             for number, title, names in self.rows()
         )
-        note = f"{self.total()} (kept in <code>{html.escape(str(folder()))}</code>)"
-        return f"<table><tbody>{rows}</tbody></table><p>{note}</p>"
-
-
-CHAPTERS_TITLES = [(number, title) for number, title, _ in CHAPTERS]
+        return f"<table><tbody>{rows}</tbody></table><p>{self.total()}</p>"
