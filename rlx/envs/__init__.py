@@ -12,6 +12,8 @@
 | CueContinuous-v0          | cue always, flags    | Box(1)        | 0.8      | the same           |
 | CueBoth-v0                | cue always, flags    | Discrete, Box | 0.75     | two components     |
 | Reach-v0                  | x, x_dot, target     | Box(1)        | 26       | continuous control |
+| SlimeVolley-v0            | both players, ball   | Discrete(6)   | 0        | opponents          |
+| SlimeRally-v0             | the same             | Discrete(6)   | 7        | the same, sooner   |
 
 "Solved" is a mean return. The CartPoles and the Pendulum keep the rewards of the environments they
 wrap; those of the others stand in `recall.Recall` and `reach.Reach`, which offer more kinds of
@@ -120,3 +122,11 @@ for _name, _solved, _kwargs in [
     _register(f"Recall{_name}-v0", *_recall, reward_threshold=_solved, kwargs=_kwargs)
     _register(f"Cue{_name}-v0", *_recall, reward_threshold=_solved, kwargs=_visible)
 _register("Reach-v0", "reach:ReachEnv", "reach:Reach", max_episode_steps=30, reward_threshold=26.0)
+for _name, _solved in [("SlimeVolley", 0.0), ("SlimeRally", 7.0)]:
+    _register(
+        f"{_name}-v0",
+        f"slimevolley:{_name}Env",
+        f"slimevolley:{_name}",
+        max_episode_steps=3000,
+        reward_threshold=_solved,
+    )

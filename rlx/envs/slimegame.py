@@ -116,14 +116,15 @@ class SlimeGame:
         self._seen[..., scored] = stale
         return points
 
-    def observations(self) -> np.ndarray:
-        """What the left and the right player see, (2, B, 12), a new array each time.
+    def observations(self, side: int | None = None) -> np.ndarray:
+        """What both players see, left first, (2, B, 12), or that of one side (B, 12): a new array.
 
         Own x, y, vx, vy; the ball's; the opponent's; all divided by 10. Each player sees itself on
         the right. The opponent's x and vx are in the opponent's own frame: x is positive, a
         distance from the net. On a step that scores, these are the observations of the step before.
         """
-        return self._seen.reshape(2, 12, -1).transpose(0, 2, 1).copy()
+        seen = self._seen.reshape(2, 12, -1)
+        return seen.transpose(0, 2, 1).copy() if side is None else seen[side].T.copy()
 
     # ------------------------------------------------------------------ state
 
