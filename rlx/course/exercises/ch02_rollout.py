@@ -1,0 +1,781 @@
+"""Chapter 02: a table of steps, and what one does with it."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlx import functional
+from rlx.columns import leaves
+from rlx.course.exercise import Exercise
+from rlx.course.exercises.ch01_loop import played_by, with_a_critic
+from rlx.rollout import Rollout, Step
+
+# ---------------------------------------------------------------------- append
+
+COLUMNS = ("states", "actions", "rewards", "end", "terminated")
+
+
+def _append(table, state, action, reward, next_state, terminated, truncated) -> None:
+    """Add one step to `table`, a dict of lists, and the end row if the episode is over."""
+
+    def row(state, action, reward, end, terminated):
+        for name, entry in zip(COLUMNS, (state.copy(), action, reward, end, terminated)):
+            table[name].append(entry)
+
+    row(state, action, reward, False, False)
+    if terminated or truncated:
+        row(next_state, action, 0.0, True, terminated)
+
+
+def _played_into_a_table(answer):
+    """Episodes whose rows `answer` appended, out of two buffers that are used by turns."""
+
+    def play(env, act, horizon) -> list[Step]:
+        table = {name: [] for name in COLUMNS}
+        observation, _ = env.reset()
+        buffers = np.stack([observation, observation])
+        for t in range(horizon):
+            state, next_state = buffers[t % 2], buffers[(t + 1) % 2]
+            action = act(state)
+            next_state[:], reward, terminated, truncated, _ = env.step(action)
+            truncated = truncated or (t + 1 == horizon and not terminated)
+            answer(table, state, action, reward, next_state, terminated, truncated)
+            if terminated or truncated:
+                break
+        columns = (table[name] for name in COLUMNS)
+        return [Step(*row) for row in zip(*columns, strict=True)]
+
+    return played_by(play)
+
+
+def _filled(answer, observations, rewards, ends):
+    """The table after some episodes; the actions are 10, 11, 12, …"""
+    table, t = {name: [] for name in COLUMNS}, 0
+    for how, rows in itertools.groupby(zip(observations, rewards, ends), lambda row: row[2]):
+        seen, earned, _ = zip(*rows)
+        buffers = np.zeros((2, 2))  # the environment writes into them by turns
+        buffers[0] = seen[0]
+        for k in range(len(seen) - 1):
+            state, next_state = buffers[k % 2], buffers[(k + 1) % 2]
+            next_state[:] = seen[k + 1]
+            over = k == len(seen) - 2
+            terminated, truncated = over and how == "terminated", over and how == "truncated"
+            answer(table, state, 10 + t, earned[k], next_state, terminated, truncated)
+            t += 1
+    found = {name: np.array(table[name], dtype=np.float64) for name in COLUMNS}
+    at_end = found["end"].astype(bool)
+    if len(at_end) == len(found["actions"]):
+        found["actions"][at_end] = 0.0  # any will do: it is never executed
+    return found
+
+
+append = Exercise(
+    "append",
+    chapter="02",
+    reference=_append,
+    target="rlx.agent.Runner._once",
+    adapt=_played_into_a_table,
+    call=_filled,
+    train=with_a_critic,
+    hints=(
+        "One row is what the agent saw, what it did, and what it got for that. When is there a "
+        "second row to write?",
+        "The end row holds `next_state`, a reward of 0, and `end` true. Its `terminated` tells the "
+        "two kinds of end apart. And what an environment hands out may be overwritten tomorrow.",
+        '`table["states"].append(state.copy())` and so on for the other four columns; then, `if '
+        "terminated or truncated`, the same for the end row with `next_state.copy()`.",
+    ),
+)
+append.arguments = ["observations", "rewards", "ends"]  # of a case, not of one call
+
+
+@append.case("an episode of 3 steps that terminates")
+def _():
+    return np.array([[1.0, 2], [3, 5], [7, 11], [13, 17]]), [1.0, 2, 4, 0], ["terminated"] * 4
+
+
+@append.case("an episode of 2 steps that terminates, then one of 2 that is truncated")
+def _():
+    observations = np.array([[1.0, 0], [2, 0], [3, 0], [5, 1], [6, 1], [8, 1]])
+    return observations, [1.0, 3, 0, -2, 7, 0], ["terminated"] * 3 + ["truncated"] * 3
+
+
+def _rows(table, *rows):
+    for row in rows:
+        for name, entry in zip(COLUMNS, row):
+            table[name].append(entry)
+
+
+@append.mistake(
+    "the observations are not copied",
+    "You keep the environment's own array, and it writes the next observation into the same place. "
+    "All rows end up showing the same moments. Keep a copy: `state.copy()`.",
+)
+def _aliased(table, state, action, reward, next_state, terminated, truncated):
+    _rows(table, (state, action, reward, False, False))
+    if terminated or truncated:
+        _rows(table, (next_state, action, 0.0, True, terminated))
+
+
+@_aliased.again
+def _(table, state, action, reward, next_state, terminated, truncated):
+    over = terminated or truncated
+    table["states"] += [state, next_state] if over else [state]
+    table["actions"] += [action] * (1 + over)
+    table["rewards"] += [reward, 0.0] if over else [reward]
+    table["end"] += [False, True] if over else [False]
+    table["terminated"] += [False, terminated] if over else [False]
+
+
+@append.mistake(
+    "each reward stands one row too late",
+    "Your first row has no reward, and the end row has the last one. The reward belongs to the row "
+    "of the action that earned it, although it arrives together with the next observation.",
+)
+def _late_reward(table, state, action, reward, next_state, terminated, truncated):
+    if not table["end"] or table["end"][-1]:
+        table["rewards"].append(0.0)
+    table["rewards"].append(reward)
+    over = terminated or truncated
+    table["states"] += [state.copy(), next_state.copy()] if over else [state.copy()]
+    table["actions"] += [action] * (1 + over)
+    table["end"] += [False, True] if over else [False]
+    table["terminated"] += [False, terminated] if over else [False]
+
+
+@_late_reward.again
+def _(table, state, action, reward, next_state, terminated, truncated):
+    _append(table, state, action, reward, next_state, terminated, truncated)
+    if table["end"][-1]:
+        steps = 1
+        while len(table["end"]) > steps and not table["end"][-1 - steps]:
+            steps += 1
+        rewards = table["rewards"][-steps:]
+        table["rewards"][-steps:] = [rewards[-1], *rewards[:-1]]
+
+
+@append.mistake(
+    "the end row is missing",
+    "An episode of T steps has T + 1 rows. The last one, with `next_state`, tells where the "
+    "episode ended and which rows belong together: without it, two episodes run into one another.",
+)
+def _no_end_row(table, state, action, reward, next_state, terminated, truncated):
+    _rows(table, (state.copy(), action, reward, False, False))
+
+
+@_no_end_row.again
+def _(table, state, action, reward, next_state, terminated, truncated):
+    _append(table, state, action, reward, next_state, False, False)
+
+
+@append.mistake(
+    "only a termination gets an end row",
+    "A truncated episode is over, too: its last observation needs a row, with `end` true and "
+    "`terminated` false. Write it if `terminated or truncated`.",
+)
+def _only_terminated(table, state, action, reward, next_state, terminated, truncated):
+    _append(table, state, action, reward, next_state, terminated, False)
+
+
+@_only_terminated.again
+def _(table, state, action, reward, next_state, terminated, truncated):
+    _rows(table, (state.copy(), action, reward, False, False))
+    if terminated:
+        _rows(table, (next_state.copy(), action, 0.0, True, True))
+
+
+@append.mistake(
+    "a truncation is written down as a termination",
+    "Every end row of yours is `terminated`. A time limit is not an end of the world: what would "
+    "have come after still has a value. Store `terminated` as it was given.",
+)
+def _always_terminated(table, state, action, reward, next_state, terminated, truncated):
+    _append(table, state, action, reward, next_state, terminated or truncated, False)
+
+
+@_always_terminated.again
+def _(table, state, action, reward, next_state, terminated, truncated):
+    _rows(table, (state.copy(), action, reward, False, False))
+    if terminated or truncated:
+        _rows(table, (next_state.copy(), action, 0.0, True, True))
+
+
+@append.mistake(
+    "it stores the next observation beside the action",
+    "A row holds what the agent saw *when it chose*. That is `state`; `next_state` gets a row of "
+    "its own one step later, or in the end row.",
+)
+def _next_state(table, state, action, reward, next_state, terminated, truncated):
+    _append(table, next_state, action, reward, next_state, terminated, truncated)
+
+
+@_next_state.again
+def _(table, state, action, reward, next_state, terminated, truncated):
+    _rows(table, (next_state.copy(), action, reward, False, False))
+    if terminated or truncated:
+        _rows(table, (next_state.copy(), action, 0.0, True, terminated))
+
+
+# ---------------------------------------------------------------------- discounted_returns
+
+
+discounted_returns = Exercise(
+    "discounted_returns",
+    chapter="02",
+    reference=functional.discounted_returns,
+    target="rlx.functional.discounted_returns",
+    hints=(
+        "In the last row nothing more comes. What is the return one row earlier, if you know that "
+        "of the row after it?",
+        "Walk through the table backwards and keep the return of the row after. Where `end` is "
+        "true, an episode begins when seen from behind: what comes after belongs to another one.",
+        "`for t in reversed(range(len(rewards))): later = rewards[t] + gamma * later * ~end[t]`, "
+        "and keep every `later` in its place.",
+    ),
+)
+
+
+def _table(*episodes: list[float]) -> tuple[Tensor, Tensor]:
+    """Rewards and ends; each episode gets its end row."""
+    rewards = [reward for episode in episodes for reward in [*episode, 0.0]]
+    end = [last for episode in episodes for last in [False] * len(episode) + [True]]
+    return torch.tensor(rewards), torch.tensor(end)
+
+
+@discounted_returns.case("an episode of three rewards of 1, gamma 0.5")
+def _():
+    return *_table([1.0, 1, 1]), 0.5
+
+
+@discounted_returns.case("two episodes, gamma 0.9")
+def _():
+    return *_table([1.0, 2], [3.0, -1, 4]), 0.9
+
+
+@discounted_returns.case("two episodes, the first of one step, gamma 0.8")
+def _():
+    return *_table([5.0], [2.0, 0, 7]), 0.8
+
+
+def _by_episode(one):
+    """A function of one episode's rewards, over the table."""
+
+    @functools.wraps(one)
+    def over(rewards, end, gamma):
+        borders = [0, *(end.nonzero().flatten() + 1).tolist()]
+        return torch.cat([one(rewards[a:b], gamma) for a, b in itertools.pairwise(borders)])
+
+    return over
+
+
+def _backwards(rewards, gamma):
+    returns, later = [], 0.0
+    for reward in reversed(rewards.tolist()):
+        later = reward + gamma * later
+        returns.insert(0, later)
+    return torch.tensor(returns)
+
+
+@discounted_returns.mistake(
+    "returns leak from one episode into the one before",
+    "You go straight through `end` rows, so the last steps of an episode are praised for rewards "
+    "of the next one, which they cannot have caused. Nothing crosses a row where `end` is true.",
+)
+def _leaks(rewards, end, gamma):
+    return _backwards(rewards, gamma)
+
+
+@_leaks.again
+def _(rewards, end, gamma):
+    ahead = torch.arange(len(rewards)) - torch.arange(len(rewards))[:, None]
+    return torch.where(ahead >= 0, gamma ** ahead.clamp(min=0), 0.0) @ rewards
+
+
+@discounted_returns.mistake(
+    "every row gets the return of its whole episode",
+    "The first row of each episode is right, and all its rows have that number. Row t should count "
+    "the rewards from t on: what came before it is no merit of its action.",
+)
+@_by_episode
+def _whole(rewards, gamma):
+    return _backwards(rewards, gamma)[:1].expand(len(rewards))
+
+
+@_whole.again
+def _(rewards, end, gamma):
+    returns, first = torch.zeros(len(rewards)), 0
+    for row in range(len(rewards)):
+        if end[row]:
+            total = sum(gamma**k * rewards[first + k] for k in range(row + 1 - first))
+            returns[first : row + 1] = total
+            first = row + 1
+    return returns
+
+
+@discounted_returns.mistake(
+    "the discount counts from the start of the episode",
+    "You weigh the reward of the episode's step k by γ to the power k, whatever row you look from. "
+    "Seen from row t it is k - t steps ahead: its weight is γ to the power k - t.",
+)
+@_by_episode
+def _from_start(rewards, gamma):
+    return (gamma ** torch.arange(len(rewards)) * rewards).flip(0).cumsum(0).flip(0)
+
+
+@_from_start.again
+@_by_episode
+def _(rewards, gamma):
+    n = len(rewards)
+    return torch.tensor([sum(gamma**k * float(rewards[k]) for k in range(t, n)) for t in range(n)])
+
+
+@discounted_returns.mistake(
+    "the row's own reward is left out",
+    "G_t begins with r_t, the reward that the action of row t brings at once. Yours begins with "
+    "that of the next row.",
+)
+@_by_episode
+def _without_own(rewards, gamma):
+    return torch.cat([gamma * _backwards(rewards, gamma)[1:], torch.zeros(1)])
+
+
+@_without_own.again
+def _(rewards, end, gamma):
+    returns, later = torch.zeros(len(rewards)), 0.0
+    for t in reversed(range(len(rewards))):
+        later = 0.0 if end[t] else gamma * (rewards[t + 1] + later)
+        returns[t] = later
+    return returns
+
+
+@discounted_returns.mistake(
+    "nothing is discounted",
+    "These are plain sums of the rewards to come: gamma is not used. A reward k rows ahead counts "
+    "γ to the power k.",
+)
+@_by_episode
+def _undiscounted(rewards, gamma):
+    return rewards.flip(0).cumsum(0).flip(0)
+
+
+@_undiscounted.again
+def _(rewards, end, gamma):
+    later, returns = 0.0, []
+    for reward, last in zip(reversed(rewards.tolist()), reversed(end.tolist())):
+        later = reward if last else reward + later
+        returns.append(later)
+    return torch.tensor(returns[::-1])
+
+
+@discounted_returns.mistake(
+    "it adds up from the wrong end",
+    "Your sums run from the episode's first row to t: they hold what came before the action. Start "
+    "at the last row and walk backwards.",
+)
+@_by_episode
+def _forward(rewards, gamma):
+    return _backwards(rewards.flip(0), gamma).flip(0)
+
+
+@_forward.again
+def _(rewards, end, gamma):
+    so_far, returns = 0.0, []
+    for t in range(len(rewards)):
+        so_far = rewards[t] + (0.0 if t == 0 or end[t - 1] else gamma * so_far)
+        returns.append(so_far)
+    return torch.stack(returns)
+
+
+# ---------------------------------------------------------------------- drop_last
+
+
+def _drop_last(column: Tensor, lengths: list[int]) -> tuple[Tensor, list[int]]:
+    """The column without the last row of each episode, and the new lengths."""
+    parts = [part[:-1] for part in column.split(lengths)]
+    return torch.cat(parts), [len(part) for part in parts if len(part)]
+
+
+_getitem = Rollout.__getitem__
+
+
+def _sliced_by(answer):
+    """`rollout[:-1]` with `answer`; every other index as it is."""
+
+    def __getitem__(rollout, index):
+        if index != slice(None, -1) or rollout.vectorized:
+            return _getitem(rollout, index)
+        rows, lengths = answer(torch.arange(len(rollout)), list(rollout.lengths))
+        return rollout._select(rows.numpy(), lengths)
+
+    return __getitem__
+
+
+def _by_episodes() -> Tensor:
+    """Plain gradient steps on the mean over episodes, one of which has nothing but an end row."""
+    import rlx
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
+        policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space, (8,), False)
+        agent.optimizer = torch.optim.SGD(policy.parameters(), lr=0.01)
+        for _ in range(3):
+            rollout = agent(policy).episodes(4, horizon=6, dry=True)
+            rollout.mc_returns(0.9)
+            rollout = (rollout + rollout[-1:][:1])[:-1]
+            again = agent(policy).evaluate(rollout)
+            loss = -(again.logprobs * again.returns).sum() / len(again.lengths)
+            agent.zero_grad()
+            loss.backward()
+            agent.step()
+        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+
+
+drop_last = Exercise(
+    "drop_last",
+    chapter="02",
+    reference=_drop_last,
+    target="rlx.rollout.Rollout.__getitem__",
+    adapt=_sliced_by,
+    train=_by_episodes,
+    hints=(
+        "The rows of all episodes stand in one column, and `lengths` says where one ends. Take "
+        "them apart first.",
+        "`column.split(lengths)` gives a piece for each episode. Cut each, put them together with "
+        "`torch.cat`, and count again. What if a piece is empty?",
+        "`parts = [part[:-1] for part in column.split(lengths)]`; return `torch.cat(parts)` and "
+        "`[len(part) for part in parts if len(part)]`.",
+    ),
+)
+
+
+@drop_last.case("episodes of 3, 2 and 4 rows")
+def _():
+    return torch.arange(1.0, 10.0) ** 2, [3, 2, 4]
+
+
+@drop_last.case("episodes of 3, 1 and 3 rows")
+def _():
+    return torch.tensor([[1.0, 2], [3, 4], [5, 6], [7, 8], [9, 10], [0, 1], [1, 0]]), [3, 1, 3]
+
+
+def _cut(column, lengths, where):
+    parts = [part[where] for part in column.split(lengths)]
+    return torch.cat(parts), [len(part) for part in parts if len(part)]
+
+
+def _ranges(lengths, before: int, after: int) -> list[int]:
+    """Rows of the table, without so many at each episode's beginning and end."""
+    rows, first = [], 0
+    for length in lengths:
+        rows += range(first + before, first + length - after)
+        first += length
+    return rows
+
+
+@drop_last.mistake(
+    "only the table's last row is dropped",
+    "`column[:-1]` knows nothing of episodes: it drops one row, the last episode's. All other end "
+    "rows are still there. Take the column apart with `lengths` first.",
+)
+def _table_only(column, lengths):
+    *others, last = lengths
+    return column[:-1], [*others, last - 1] if last > 1 else others
+
+
+@_table_only.again
+def _(column, lengths):
+    parts = list(column.split(lengths))
+    parts[-1] = parts[-1][:-1]
+    return torch.cat(parts), [len(part) for part in parts if len(part)]
+
+
+@drop_last.mistake(
+    "each episode loses two rows",
+    "The end row is dropped, and then the row before it, which holds the last action and its "
+    "reward. Each episode has one end row.",
+)
+def _two(column, lengths):
+    return _cut(column, lengths, slice(None, -2))
+
+
+@_two.again
+def _(column, lengths):
+    return column[_ranges(lengths, 0, 2)], [length - 2 for length in lengths if length > 2]
+
+
+@drop_last.mistake(
+    "the episodes are joined without a border",
+    "The rows are right, but `lengths` says that they are one long episode. A return would run "
+    "through it from end to end. Give the length of each.",
+)
+def _joined(column, lengths):
+    column, _ = _drop_last(column, lengths)
+    return column, [len(column)]
+
+
+@_joined.again
+def _(column, lengths):
+    rows = _ranges(lengths, 0, 1)
+    return column[rows], [sum(length - 1 for length in lengths)]
+
+
+@drop_last.mistake(
+    "the lengths are still the old ones",
+    "The rows are right. But `lengths` must add up to them, or the borders between episodes lie in "
+    "the wrong places: each is one shorter now.",
+)
+def _old_lengths(column, lengths):
+    return _drop_last(column, lengths)[0], lengths
+
+
+@_old_lengths.again
+def _(column, lengths):
+    return column[_ranges(lengths, 0, 1)], list(lengths)
+
+
+@drop_last.mistake(
+    "each episode loses its first row",
+    "You drop what the episode began with. The end row is the last: `[:-1]`, not `[1:]`.",
+)
+def _first(column, lengths):
+    return _cut(column, lengths, slice(1, None))
+
+
+@_first.again
+def _(column, lengths):
+    return column[_ranges(lengths, 1, 0)], [length - 1 for length in lengths if length > 1]
+
+
+@drop_last.mistake(
+    "an episode without rows is still counted",
+    "An episode of one row has none left, and yours has length 0 then. It would count in every "
+    "mean over episodes: leave it out of `lengths`.",
+)
+def _empty(column, lengths):
+    return _drop_last(column, lengths)[0], [length - 1 for length in lengths]
+
+
+@_empty.again
+def _(column, lengths):
+    parts = [part[:-1] for part in torch.split(column, lengths)]
+    return torch.cat(parts), list(map(len, parts))
+
+
+# ---------------------------------------------------------------------- vectorize
+
+
+def _vectorize(episodes: list[list[tuple]]) -> tuple[Tensor, Tensor | None]:
+    """States (N, *obs) and recurrent states (N, H) of all rows, or None if no row has one.
+
+    Each episode is a list of rows (state, recurrent state); None stands for zeros."""
+    rows = [row for episode in episodes for row in episode]
+    states = torch.stack([state for state, _ in rows])
+    known = [recur for _, recur in rows if recur is not None]
+    if not known:
+        return states, None
+    zeros = torch.zeros_like(known[0])
+    return states, torch.stack([zeros if recur is None else recur for _, recur in rows])
+
+
+def _vectorized_by(answer):
+    def vectorize(rollout):
+        parts, start = list(leaves(rollout.recur_states)), rollout.start.tolist()
+        memory = torch.cat(parts, 1) if parts else None
+        rows = [
+            (state, None if memory is None or fresh else memory[k])
+            for k, (state, fresh) in enumerate(zip(rollout.states, start))
+        ]
+        borders = [0, *itertools.accumulate(rollout.lengths)]
+        states, recur = answer([rows[a:b] for a, b in itertools.pairwise(borders)])
+        if recur is not None:
+            recur = recur.split([part.shape[1] for part in parts], 1)
+            recur = recur if isinstance(rollout.recur_states, tuple) else recur[0]
+        elif memory is not None and all(start):
+            recur = rollout.recur_states  # nothing but zeros
+        return rollout._with(
+            lengths=[1] * len(rollout), vectorized=True, states=states, recur_states=recur
+        )
+
+    return vectorize
+
+
+def _in_one_pass() -> Tensor:
+    """A recurrent policy, judged row by row with the memory it had."""
+    import rlx
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
+        policy = rlx.networks.GRUPolicy(agent.observation_space, agent.action_space, 8)
+        agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
+        for _ in range(3):
+            rollout = agent(policy).episodes(4, horizon=6, dry=True)
+            rollout.mc_returns(0.9)
+            again = agent(policy).evaluate(rollout[:-1].vectorize())
+            loss = (again.others[0] - again.returns).square() - again.logprobs * again.returns
+            agent.zero_grad()
+            loss.mean().backward()
+            agent.step()
+        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+
+
+vectorize = Exercise(
+    "vectorize",
+    chapter="02",
+    reference=_vectorize,
+    target="rlx.rollout.Rollout.vectorize",
+    adapt=_vectorized_by,
+    train=_in_one_pass,
+    hints=(
+        "Forget which episode a row belongs to, but not the order. Which rows have no recurrent "
+        "state, and what does a policy that has forgotten everything start from?",
+        "First one flat list of rows: all of the first episode, then all of the second. A missing "
+        "recurrent state is zeros, of the same shape as those that are there.",
+        "`rows = [row for episode in episodes for row in episode]`, then `torch.stack` the states, "
+        "and the recurrent states with `torch.zeros_like(…)` in place of each None. If all are "
+        "None, return None.",
+    ),
+)
+
+
+def _row(number: float, recur: float | None = None) -> tuple:
+    memory = None if recur is None else torch.tensor([recur, -recur, recur**2])
+    return torch.tensor([number, 10 + number]), memory
+
+
+@vectorize.case("two episodes of a recurrent policy, each beginning with no recurrent state")
+def _():
+    return ([[_row(1), _row(2, 0.3), _row(3, 0.4)], [_row(5), _row(6, 0.7)]],)
+
+
+@vectorize.case("a fragment that goes on with a recurrent state, then a fresh episode")
+def _():
+    return ([[_row(4, 0.2), _row(5, 0.6)], [_row(8), _row(9, 0.9), _row(11, 0.1)]],)
+
+
+@vectorize.case("two episodes of a policy without memory")
+def _():
+    return ([[_row(1), _row(2)], [_row(7), _row(8), _row(9)]],)
+
+
+def _flat(episodes):
+    return list(itertools.chain.from_iterable(episodes))
+
+
+@vectorize.mistake(
+    "the rows are sorted by time, not by episode",
+    "You take the first row of each episode, then the second of each, and so on. The other columns "
+    "(actions, rewards) go episode by episode: their rows would belong to other states.",
+)
+def _by_time(episodes):
+    by_time = itertools.zip_longest(*episodes)
+    return _vectorize([[row for row in rows if row is not None] for rows in by_time])
+
+
+@_by_time.again
+def _(episodes):
+    longest = max(map(len, episodes))
+    rows = [episode[t] for t in range(longest) for episode in episodes if t < len(episode)]
+    return _vectorize([rows])
+
+
+@vectorize.mistake(
+    "the recurrent states are lost",
+    "A row without its recurrent state is a row without its past: a recurrent policy would judge "
+    "every step as if it were the first. Let them travel with their rows.",
+)
+def _lost(episodes):
+    return torch.stack([state for state, _ in _flat(episodes)]), None
+
+
+@_lost.again
+def _(episodes):
+    return torch.cat([torch.stack([row[0] for row in episode]) for episode in episodes]), None
+
+
+@vectorize.mistake(
+    "every row gets zeros for its recurrent state",
+    "Zeros are right where an episode begins, and only there. Elsewhere the row has a recurrent "
+    "state of its own: it is the second entry of the row.",
+)
+def _all_zeros(episodes):
+    states, recur = _vectorize(episodes)
+    return states, None if recur is None else torch.zeros_like(recur)
+
+
+@_all_zeros.again
+def _(episodes):
+    rows = _flat(episodes)
+    states = torch.stack([state for state, _ in rows])
+    size = next((len(recur) for _, recur in rows if recur is not None), 0)
+    return states, torch.zeros(len(rows), size) if size else None
+
+
+@vectorize.mistake(
+    "it fails where the recurrent state is None",
+    "A first row has no recurrent state, and `torch.stack` cannot stack None. Nothing is known "
+    "there yet, and that is what zeros stand for.",
+)
+def _fails(episodes):
+    rows = _flat(episodes)
+    states = torch.stack([state for state, _ in rows])
+    if all(recur is None for _, recur in rows):
+        return states, None
+    return states, torch.stack([recur for _, recur in rows])
+
+
+@_fails.again
+def _(episodes):
+    states, memories = map(list, zip(*_flat(episodes)))
+    some = any(memory is not None for memory in memories)
+    return torch.stack(states), torch.cat([m[None] for m in memories]) if some else None
+
+
+@vectorize.mistake(
+    "it asks the first row whether there is any memory",
+    "The first row of an episode never has a recurrent state, so the others lose theirs with it. "
+    "Look whether *any* row has one.",
+)
+def _first_row(episodes):
+    if episodes[0][0][1] is None:
+        return torch.stack([state for state, _ in _flat(episodes)]), None
+    return _vectorize(episodes)
+
+
+@_first_row.again
+def _(episodes):
+    rows = _flat(episodes)
+    states, recur = torch.stack([row[0] for row in rows]), None
+    if rows[0][1] is not None:
+        zeros = torch.zeros_like(rows[0][1])
+        recur = torch.stack([zeros if row[1] is None else row[1] for row in rows])
+    return states, recur
+
+
+@vectorize.mistake(
+    "fresh rows have no row among the recurrent states",
+    "You leave out what is None, so there are fewer recurrent states than states, and all of them "
+    "stand beside the wrong row. Put zeros there.",
+)
+def _left_out(episodes):
+    rows = _flat(episodes)
+    known = [recur for _, recur in rows if recur is not None]
+    states = torch.stack([state for state, _ in rows])
+    return states, torch.stack(known) if known else None
+
+
+@_left_out.again
+def _(episodes):
+    states, known = [], []
+    for episode in episodes:
+        for state, recur in episode:
+            states.append(state)
+            if recur is not None:
+                known.append(recur)
+    return torch.stack(states), torch.stack(known) if len(known) else None
