@@ -14,7 +14,15 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from rlx.envs import BatchedEnv, HideObservation, SingleEnv, VectorHideObservation, make, make_vec
+from rlx.envs import (
+    BatchedEnv,
+    HideObservation,
+    SingleEnv,
+    VectorHideObservation,
+    make,
+    make_vec,
+    probes,
+)
 from rlx.envs.reach import Reach
 from rlx.envs.recall import Recall
 
@@ -28,6 +36,7 @@ OURS = [
     "Cue-v0",
     "Reach-v0",
 ]
+PROBES = [f"Probe{kind.capitalize()}-v0" for kind in probes.KINDS]
 SLIME = ["SlimeVolley-v0", "SlimeRally-v0"]  # their dynamics have tests of their own
 HIDDEN = [
     "IncompleteCartPole-v0",
@@ -35,7 +44,10 @@ HIDDEN = [
     "PositionCartPole-v1",
     "PositionPendulum-v1",
 ]
-VARIANTS = [(name, {}) for name in OURS] + [
+VARIANTS = [(name, {}) for name in OURS + PROBES] + [
+    ("ProbeAction-v0", {"actions": "continuous"}),
+    ("ProbeBoth-v0", {"actions": "continuous"}),
+    ("ProbeDelay-v0", {"actions": "continuous"}),
     ("Recall-v0", {"actions": "multidiscrete"}),
     ("Recall-v0", {"delay": 0}),
     ("Reach-v0", {"actions": "discrete"}),
@@ -338,7 +350,7 @@ EXPECTED = r"different from the unwrapped|is -?infinity|normalized space"
 EXPECTED_V0 = rf"{EXPECTED}|IncompleteCartPole-v0 is out of date"
 
 
-@pytest.mark.parametrize("name", OURS + SLIME + HIDDEN)
+@pytest.mark.parametrize("name", OURS + PROBES + SLIME + HIDDEN)
 def test_check_env(name):
     env = make(name)
     while not isinstance(env, (SingleEnv, HideObservation)):  # below gymnasium.make's own wrappers
@@ -359,7 +371,7 @@ def test_check_env_of_the_variants(name, kwargs):
         check_env(make(name, **kwargs).unwrapped)
 
 
-@pytest.mark.parametrize("name", OURS + SLIME + HIDDEN)
+@pytest.mark.parametrize("name", OURS + PROBES + SLIME + HIDDEN)
 def test_seeds_reproduce_and_differ(name):
     def play(env, seed):
         env.action_space.seed(1)
@@ -374,10 +386,11 @@ def test_seeds_reproduce_and_differ(name):
     for build in (make, lambda name: make_vec(name, 3)):
         first, again, other = play(build(name), 7), play(build(name), 7), play(build(name), 8)
         assert all(np.array_equal(a, b) for a, b in zip(first, again))
-        assert not all(np.array_equal(a, b) for a, b in zip(first, other))
+        chance = name not in ("ProbeConstant-v0", "ProbeDelay-v0", *PROBES[3:5])
+        assert chance != all(np.array_equal(a, b) for a, b in zip(first, other))
 
 
-@pytest.mark.parametrize("name", OURS + SLIME + HIDDEN)
+@pytest.mark.parametrize("name", OURS + PROBES + SLIME + HIDDEN)
 def test_vector_and_single_spaces_agree(name):
     env, envs = make(name), make_vec(name, 3)
     assert isinstance(envs, SyncVectorEnv) == (name == "PositionPendulum-v1")
@@ -578,6 +591,48 @@ def test_unknown_kinds_of_actions_are_an_error():
     for kind in (Recall, Reach):
         with pytest.raises(ValueError, match="continuous"):
             kind(2, actions="dance")
+
+
+# --- Probes: what is learned in them stands in test_probes.py -------------------------------------
+
+
+@pytest.mark.parametrize("kind", probes.KINDS)
+def test_probes_pay_what_their_table_says(kind):
+    env = make_vec(f"Probe{kind.capitalize()}-v0", 50, autoreset_mode="Disabled")
+    observations, _ = env.reset(seed=0)
+    seen, values, right = probes.solution(kind, 0.5)
+    assert set(observations[:, 0]) == ({0.0} if kind == "delay" else set(seen[:, 0]))
+    which = np.searchsorted(seen[:, 0], observations[:, 0])
+    actions = np.arange(50) % 2 if right is None else right[which]
+    total, discount, done = np.zeros(50), 1.0, np.zeros(50, dtype=bool)
+    while not done.all():
+        _, rewards, terminated, truncated, _ = env.step(actions)
+        total, discount, done = total + discount * rewards, discount / 2, terminated | truncated
+    assert truncated.all() == (kind == "truncation")
+    total += discount * 2 * truncated  # what 1 a step is worth from there on
+    assert (total == values[which]).all()
+    if right is not None:
+        env.reset(seed=0)
+        assert (env.step(1 - actions)[1] == -1).all()
+
+
+def test_probes_with_continuous_actions():
+    env = make_vec("ProbeBoth-v0", 3, actions="continuous")
+    env.reset(seed=0)
+    env.shown[:] = [1, -1, 1]
+    assert env.step(np.array([[0.5], [-0.75], [-0.9]]))[1].tolist() == [1, 0, -1]
+    env = make_vec("ProbeAction-v0", 2, actions="continuous")
+    env.reset(seed=0)
+    assert env.step(np.array([[0.5], [0.25]]))[1].tolist() == [1, 0]
+
+
+def test_probes_that_do_not_exist():
+    with pytest.raises(ValueError, match="truncation"):
+        probes.solution("everything", 0.5)
+    with pytest.raises(ValueError, match="truncation"):
+        probes.Probe(kind="everything")
+    with pytest.raises(ValueError, match="continuous"):
+        probes.Probe(actions="dance")
 
 
 # --- Reach ----------------------------------------------------------------------------------------

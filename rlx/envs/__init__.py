@@ -130,3 +130,12 @@ for _name, _solved in [("SlimeVolley", 0.0), ("SlimeRally", 7.0)]:
         max_episode_steps=3000,
         reward_threshold=_solved,
     )
+for _kind in ("Constant", "Observation", "Delay", "Truncation", "Action", "Both"):
+    _register(
+        f"Probe{_kind}-v0",
+        "probes:ProbeEnv",
+        "probes:Probe",
+        max_episode_steps=2 if _kind == "Truncation" else None,
+        reward_threshold=0.9 if _kind in ("Action", "Both") else None,
+        kwargs={"kind": _kind.lower()},
+    )
