@@ -232,6 +232,8 @@ def main() -> None:
     command = parser()
     args = command.parse_args()
     options = settle(args, command.error)
+    if args.resume and not args.checkpoint:
+        command.error("--resume needs --checkpoint, the file to go on from")
     try:
         algorithm, after = build(args, options), callbacks(args)
     except (ValueError, RuntimeError, ImportError, GymnasiumError) as error:
@@ -251,7 +253,8 @@ def main() -> None:
             resume=args.resume,
         )
     except (FloatingPointError, RuntimeError, ValueError, OSError) as error:
-        command.error(" ".join([str(error), *getattr(error, "__notes__", [])]))
+        message = " ".join([str(error), *getattr(error, "__notes__", [])])
+        command.error(message.replace("resume=True", "--resume"))  # as it is called here
     if algorithm.updates:  # not history: an interrupt may fall between an update and its record
         running = statistics.fmean(algorithm.recent or [math.nan])
         solved = goal is not None and algorithm.episodes >= 100 and running >= goal

@@ -25,9 +25,11 @@ def ours(seed: int) -> tuple[float, float, int]:
     """Seconds, running return and environment steps of rlx's PPO with a GRU of 64 units."""
     torch.manual_seed(seed)
     began = time.perf_counter()
-    agent = rlx.Agent(rlx.envs.make_vec(ENV, 128), seed=seed)
+    agent = rlx.Agent(rlx.envs.make_vec(ENV, 64), seed=seed)
     policy = rlx.networks.GRUPolicy(agent.observation_space, agent.action_space)
-    algorithm = rlx.algos.PPO(agent, policy, n_steps=64, lr=3e-3, gamma=0.98, gae_lambda=0.9)
+    algorithm = rlx.algos.PPO(
+        agent, policy, n_steps=64, lr=3e-3, gamma=0.98, gae_lambda=0.9, grad_clip=0.5
+    )
     last = rlx.train(algorithm, seconds=LIMIT, stop_return=475, progress=False)[-1]
     return time.perf_counter() - began, last["running_return"], last["steps"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from gymnasium import spaces
@@ -103,10 +102,14 @@ class Memory(nn.Module):
         super().__init__()
         self.rnn = kind(n_in, hidden)
         self.size = 2 if kind is nn.LSTM else 1
+        # What a memory is for is often a small difference between observations, and torch's own
+        # initial weights hardly let small things in. With this gain, a unit's input is about twice
+        # as large as the numbers of the observation, however few they are.
+        gain = 2.0 * math.sqrt(max(1.0, hidden / n_in))
         for inputs, recurrent in zip(
             self.rnn.weight_ih_l0.split(hidden), self.rnn.weight_hh_l0.split(hidden)
-        ):  # gate by gate; torch's own initial weights hardly let small observations in
-            nn.init.orthogonal_(inputs, math.sqrt(2))
+        ):  # gate by gate
+            nn.init.orthogonal_(inputs, gain)
             nn.init.orthogonal_(recurrent)
         nn.init.zeros_(self.rnn.bias_ih_l0)
         nn.init.zeros_(self.rnn.bias_hh_l0)
@@ -123,22 +126,33 @@ class Memory(nn.Module):
     def unroll(
         self, state: tuple[Tensor, ...] | None, packed: PackedSequence
     ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """The last states, and the outputs of all rows."""
+        """The state after the last row, of the sequences that have one; the outputs of all rows.
+
+        The sequences are padded to one length. On the CPU torch's own way with packed ones fills
+        the whole input's gradient with zeros once a step, and has no fused LSTM."""
+        runs = torch.arange(packed.batch_sizes[0]) < packed.batch_sizes[:, None]  # (time, B)
+        rows = runs.flatten().nonzero().flatten().to(packed.data.device)
+        padded = packed.data.new_zeros(runs.numel(), packed.data.shape[1])
+        padded = padded.index_copy(0, rows, packed.data).unflatten(0, runs.shape)
         if state is not None:
             state = tuple(part[None] for part in state)
             state = state if self.size == 2 else state[0]
-        outputs, last = self.rnn(packed, state)
+        outputs, last = self.rnn(padded, state)
         last = last if self.size == 2 else (last,)
-        return tuple(part[0] for part in last), outputs.data
+        still = int(packed.batch_sizes[-1])
+        return tuple(part[0, :still] for part in last), outputs.flatten(0, 1).index_select(0, rows)
 
 
 class GRUPolicy(Parametric):
-    """Recurrent: a GRU remembers for the actions and, with `value`, another for the value.
+    """Recurrent: what a GRU remembers is read by one network for the actions and, with `value`,
+    another for the value.
 
-    Sharing one would be cheaper. But the value's error is by far the larger, and what it teaches a
-    shared memory drowns what the policy needs to remember."""
+    Of the value's gradient only `value_share` reaches the memory: its error is by far the larger,
+    and what it teaches a shared memory drowns what the policy needs to remember. A memory of its
+    own would cost as much time again."""
 
     kind: type[nn.RNNBase] = nn.GRU
+    value_share = 0.01
 
     def __init__(
         self,
@@ -148,43 +162,27 @@ class GRUPolicy(Parametric):
         value: bool = True,
     ) -> None:
         super().__init__()
-        n_in = math.prod(observation_space.shape)
-        self.memories = nn.ModuleList(
-            Memory(self.kind, n_in, hidden) for _ in range(2 if value else 1)
-        )
+        self.memory = Memory(self.kind, math.prod(observation_space.shape), hidden)
         self.actor = nn.Sequential(mlp(hidden, (hidden,)), ActionHead(hidden, action_space))
         critic = nn.Sequential(mlp(hidden, (hidden,)), linear(hidden, 1, gain=1.0))
         self.critic = critic if value else None
 
     def forward(self, *states):
         recur_state, state = states
-        nexts = [
-            memory.step(part, state.flatten(1))
-            for memory, part in zip(self.memories, self.parts(recur_state))
-        ]
-        return sum(nexts, ()), *self.heads([part[0] for part in nexts])
+        recur_state = self.memory.step(recur_state, state.flatten(1))
+        return recur_state, *self.heads(recur_state[0])
 
     def unroll(self, recur_state: tuple[Tensor, ...] | None, packed_states: PackedSequence):
         packed_states = packed_states._replace(data=packed_states.data.flatten(1))
-        lasts, outputs = zip(
-            *(
-                memory.unroll(part, packed_states)
-                for memory, part in zip(self.memories, self.parts(recur_state))
-            )
-        )
-        return sum(lasts, ()), *self.heads(outputs)
+        recur_state, outputs = self.memory.unroll(recur_state, packed_states)
+        return recur_state, *self.heads(outputs)
 
-    def parts(self, recur_state: tuple[Tensor, ...] | None) -> list[tuple[Tensor, ...] | None]:
-        """Each memory's share of the recurrent state."""
-        size = self.memories[0].size
-        return [
-            None if recur_state is None else recur_state[k * size : (k + 1) * size]
-            for k in range(len(self.memories))
-        ]
-
-    def heads(self, features: Sequence[Tensor]) -> tuple[ActionDistribution, ...]:
-        dist = self.actor(features[0])
-        return (dist,) if self.critic is None else (dist, self.critic(features[1]))
+    def heads(self, features: Tensor) -> tuple[ActionDistribution, ...]:
+        dist = self.actor(features)
+        if self.critic is None:
+            return (dist,)
+        # The same numbers, whatever the share; it scales the gradient.
+        return dist, self.critic(torch.lerp(features.detach(), features, self.value_share))
 
 
 class LSTMPolicy(GRUPolicy):

@@ -109,7 +109,7 @@ def fixed(policy, whole, seed=1):
             steps=steps,
             terminated=terminated,
             fresh=fresh,
-            entry=None if fresh or not recurrent else tuple(noise(1, 8) for _ in policy.memories),
+            entry=None if fresh or not recurrent else tuple(noise(policy.memory.size, 1, 8)),
         )
         with torch.no_grad():
             logprobs, *_, entering = play(policy, episode, steps + 1)

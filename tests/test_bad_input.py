@@ -104,7 +104,7 @@ def test_a_recurrent_policy_needs_stored_states_or_a_beginning():
     for part in (recurrent.vectorize(), recurrent[1:], recurrent[:-1].chunks(1)):
         for other in (big, lstm):
             with pytest.raises(
-                ValueError, match=r"stored recurrent states have shapes \(\(4,\), \(4,\)\)"
+                ValueError, match=r"stored recurrent states have shapes \(\(4,\),\)"
             ):
                 agent(other).evaluate(part)
 

@@ -58,8 +58,7 @@ def test_policies_return_memory_actions_and_a_value(cls, value, observations):
     h, dist, *values = policy(None, x)
     assert len(dist) == 5
     assert [tuple(v.shape) for v in values] == [(5, 1)] * value
-    memories = 1 + value  # the value has a memory of its own
-    shapes = {MLPPolicy: [], GRUPolicy: [(5, 16)] * memories, LSTMPolicy: [(5, 16)] * 2 * memories}
+    shapes = {MLPPolicy: [], GRUPolicy: [(5, 16)], LSTMPolicy: [(5, 16)] * 2}
     assert [tuple(part.shape) for part in h or ()] == shapes[cls]
 
 
@@ -69,7 +68,7 @@ def test_unroll_is_forward_row_by_row(cls, entering):
     torch.manual_seed(0)
     policy = cls(spaces.Box(-1, 1, (3,)), SPACES["Box"][0], hidden=4)
     sequences, sizes = torch.randn(3, 4, 3), [3, 2, 2, 1]  # lengths 4, 3, 1
-    h = tuple(torch.randn(2 if cls is GRUPolicy else 4, 3, 4)) if entering else None
+    h = tuple(torch.randn(policy.memory.size, 3, 4)) if entering else None
     data = torch.cat([sequences[:size, t] for t, size in enumerate(sizes)])
     last, dist, value = policy.unroll(h, PackedSequence(data, torch.tensor(sizes)))
     means, values, at = [], [], 0
@@ -81,8 +80,49 @@ def test_unroll_is_forward_row_by_row(cls, entering):
         at += size
     assert_close(dist.components[0].mean, torch.cat(means))
     assert_close(value, torch.cat(values))
-    for whole, stepped in zip(last, h):
-        assert_close(whole[:1], stepped)  # the longest sequence is the one that got this far
+    for whole, stepped in zip(last, h, strict=True):
+        assert_close(whole, stepped)  # of the longest sequence: only that one got this far
+
+
+@pytest.mark.parametrize("cls", [GRUPolicy, LSTMPolicy])
+def test_unroll_has_the_gradient_of_torchs_packed_sequences(cls):
+    """It pads them, which is faster; what is padded must not show."""
+    torch.manual_seed(0)
+    memory = cls(spaces.Box(-1, 1, (3,)), SPACES["Box"][0], hidden=4).memory
+    packed = PackedSequence(torch.randn(8, 3, requires_grad=True), torch.tensor([3, 2, 2, 1]))
+    weights = torch.randn(8, 4)
+    inputs = [packed.data, *memory.parameters()]
+    ours = (weights * memory.unroll(None, packed)[1]).sum()
+    theirs = (weights * memory.rnn(packed)[0].data).sum()
+    assert_close(ours, theirs)
+    assert_close(torch.autograd.grad(ours, inputs), torch.autograd.grad(theirs, inputs))
+
+
+@pytest.mark.parametrize("cls", [GRUPolicy, LSTMPolicy])
+def test_the_value_teaches_the_memory_a_little(cls):
+    def gradient(share):
+        torch.manual_seed(0)
+        policy = cls(spaces.Box(-1, 1, (3,)), SPACES["Box"][0], hidden=4)
+        policy.value_share = share
+        _, _, value = policy(None, torch.linspace(-1, 1, 15).view(5, 3))
+        value.sum().backward()
+        assert all(p.grad is None for p in policy.actor.parameters())
+        memory, critic = policy.memory.rnn.weight_ih_l0, policy.critic[1].weight
+        return value.detach(), memory.grad, critic.grad
+
+    whole, some = gradient(1.0), gradient(0.1)
+    assert_close(some[0], whole[0])
+    assert_close(some[1], 0.1 * whole[1])
+    assert_close(some[2], whole[2])
+
+
+@pytest.mark.parametrize("cls", [GRUPolicy, LSTMPolicy])
+@pytest.mark.parametrize("n_in", [2, 200])
+def test_small_observations_get_in(cls, n_in):
+    """However many numbers there are, a gate's input is about twice as large as each of them."""
+    memory = cls(spaces.Box(-1, 1, (n_in,)), SPACES["Box"][0], hidden=64).memory
+    inputs = torch.randn(1000, n_in) @ memory.rnn.weight_ih_l0.T
+    assert_close(inputs.std(), torch.tensor(2.0), rtol=0.1, atol=0)
 
 
 def test_linear_is_orthogonal_without_bias():

@@ -19,8 +19,9 @@ class PPO(Algorithm):
     Each update plays `n_steps` in every environment, then makes `epochs` passes over the rows in
     `minibatches` parts. Recurrent policies keep sequences whole, cut into fragments of `chunk` rows
     that begin with their stored recurrent state.
-    `target_kl` ends an update early once the policy has moved that far. The value is fitted to the
-    returns as they are; `standardize_return` rescales each minibatch's advantages.
+    `target_kl` ends an update after the first pass over which the policy had moved that far on
+    average. The value is fitted to the returns as they are; `standardize_return` rescales each
+    minibatch's advantages.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class PPO(Algorithm):
         rollout = self.sample()
         passes = []
         for _ in range(self.epochs):
-            passes += [self.improve(batch) for batch in self.split(rollout)]
-            if self.target_kl and passes[-1]["approx_kl"] > self.target_kl:
+            epoch = [self.improve(batch) for batch in self.split(rollout)]
+            passes += epoch
+            if self.target_kl and np.mean([one["approx_kl"] for one in epoch]) > self.target_kl:
                 break
         values, *_ = rollout.others
         return self.report(
