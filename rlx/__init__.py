@@ -3,6 +3,7 @@
 from rlx import algos, callbacks, checkpoint, envs, functional, networks
 from rlx.agent import Agent
 from rlx.policy import ActionDistribution, Parametric, SquashedNormal
+from rlx.replay import Replay
 from rlx.rollout import Rollout, Step
 from rlx.train import train
 
@@ -12,6 +13,7 @@ __all__ = [
     "ActionDistribution",
     "Agent",
     "Parametric",
+    "Replay",
     "Rollout",
     "SquashedNormal",
     "Step",
