@@ -229,8 +229,23 @@ def double_q_target(
             f"next_q_online has shape {online}, next_q_target {target}, "
             f"expected (N, A) for both, with N = {rewards.numel()}"
         )
-    choice = next_q_online.argmax(dim=1, keepdim=True)
-    return td_target(rewards, next_q_target.gather(1, choice).squeeze(1), terminated, gamma)
+    return td_target(rewards, double_q_value(next_q_online, next_q_target), terminated, gamma)
+
+
+@torch.no_grad()
+def double_q_value(q_online: Tensor, q_target: Tensor) -> Tensor:
+    """The value of a state to double Q-learning: one network chooses, the other judges.
+
+        V(s) = Q_target(s, argmax_a Q_online(s, a))
+
+    Q-values of every action: (N, A). The result: (N,), without gradient.
+    """
+    online, target = tuple(q_online.shape), tuple(q_target.shape)
+    if online != target or len(online) != 2:
+        raise ValueError(
+            f"q_online has shape {online}, q_target {target}, expected (N, A) for both"
+        )
+    return q_target.gather(1, q_online.argmax(dim=1, keepdim=True)).squeeze(1)
 
 
 @torch.no_grad()
