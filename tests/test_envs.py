@@ -25,6 +25,7 @@ from rlx.envs import (
 )
 from rlx.envs.reach import Reach
 from rlx.envs.recall import Recall
+from rlx.envs.shoot import Shoot
 
 MODES = list(AutoresetMode)
 OURS = [
@@ -37,7 +38,8 @@ OURS = [
     "Reach-v0",
 ]
 PROBES = [f"Probe{kind.capitalize()}-v0" for kind in probes.KINDS]
-SLIME = ["SlimeVolley-v0", "SlimeRally-v0"]  # their dynamics have tests of their own
+# Chance plays a part within an episode, too: their dynamics have tests of their own.
+CHANCE = ["Shoot-v0", "SlimeVolley-v0", "SlimeRally-v0"]
 HIDDEN = [
     "IncompleteCartPole-v0",
     "IncompleteCartPole-v1",
@@ -350,7 +352,7 @@ EXPECTED = r"different from the unwrapped|is -?infinity|normalized space"
 EXPECTED_V0 = rf"{EXPECTED}|IncompleteCartPole-v0 is out of date"
 
 
-@pytest.mark.parametrize("name", OURS + PROBES + SLIME + HIDDEN)
+@pytest.mark.parametrize("name", OURS + PROBES + CHANCE + HIDDEN)
 def test_check_env(name):
     env = make(name)
     while not isinstance(env, (SingleEnv, HideObservation)):  # below gymnasium.make's own wrappers
@@ -371,7 +373,7 @@ def test_check_env_of_the_variants(name, kwargs):
         check_env(make(name, **kwargs).unwrapped)
 
 
-@pytest.mark.parametrize("name", OURS + PROBES + SLIME + HIDDEN)
+@pytest.mark.parametrize("name", OURS + PROBES + CHANCE + HIDDEN)
 def test_seeds_reproduce_and_differ(name):
     def play(env, seed):
         env.action_space.seed(1)
@@ -390,7 +392,7 @@ def test_seeds_reproduce_and_differ(name):
         assert chance != all(np.array_equal(a, b) for a, b in zip(first, other))
 
 
-@pytest.mark.parametrize("name", OURS + PROBES + SLIME + HIDDEN)
+@pytest.mark.parametrize("name", OURS + PROBES + CHANCE + HIDDEN)
 def test_vector_and_single_spaces_agree(name):
     env, envs = make(name), make_vec(name, 3)
     assert isinstance(envs, SyncVectorEnv) == (name == "PositionPendulum-v1")
@@ -580,7 +582,7 @@ def test_the_best_memoryless_score(kind):
         assert max(score(None, a) for a in levels) == pytest.approx(1 / 2, abs=0.01)
 
 
-@pytest.mark.parametrize("name", [name for name in OURS if name != "Reach-v0"])
+@pytest.mark.parametrize("name", [name for name in OURS if name[:3] in ("Rec", "Cue")])
 def test_solved_is_out_of_reach_without_memory_only_where_memory_is_needed(name):
     env = make(name)
     score, solved = env.unwrapped.batch.memoryless_score, env.spec.reward_threshold
@@ -689,6 +691,60 @@ def test_reach_ends_both_ways(kind):
     ).sum(axis=(0, 2))
     assert terminated >= 3
     assert truncated >= 3
+
+
+# --- Shoot ----------------------------------------------------------------------------------------
+
+
+def shoot_return(turn, fire):
+    """Mean return; `turn` and `fire` get the way to the target, and what is left of it then."""
+    env = Shoot(2000, autoreset_mode="Disabled")
+    observations, _ = env.reset(seed=0)
+    total = np.zeros(2000)
+    for _ in range(30):
+        way = observations[:, 1] - observations[:, 0]
+        turned = turn(way)
+        left = way - np.clip(observations[:, 0] + 0.2 * turned, -1, 1) + observations[:, 0]
+        observations, rewards, *_ = env.step((turned[:, None], fire(left).astype(int)))
+        total += rewards
+    return total.mean()
+
+
+def test_shoot_wants_both_components_used_well():
+    rng = np.random.default_rng(0)
+
+    def there(way):
+        return np.clip(way / 0.2, -1, 1)
+
+    def anywhere(way):
+        return rng.uniform(-1, 1, len(way))
+
+    def when_it_hits(left):
+        return np.abs(left) < 0.0999
+
+    def chance(p):
+        return lambda left: rng.random(len(left)) < p
+
+    assert shoot_return(there, when_it_hits) == pytest.approx(9.0, abs=0.15)
+    for p in (0.3, 0.5, 0.6, 0.7, 1.0):
+        assert shoot_return(there, chance(p)) < 5.6
+    assert shoot_return(there, chance(0)) == 0
+    assert shoot_return(anywhere, when_it_hits) == pytest.approx(0.8, abs=0.15)
+    assert shoot_return(np.zeros_like, when_it_hits) == pytest.approx(0.1, abs=0.05)
+    assert shoot_return(anywhere, chance(0.5)) == pytest.approx(-2.3, abs=0.15)
+
+
+def test_shoot_scores():
+    env = Shoot(4)
+    env.reset(seed=0)
+    env.aim[:], env.target[:] = 0.0, [0.25, 0.35, 0.25, 0.9]
+    turn = np.array([[1.0], [1.0], [1.0], [7.0]])
+    observations, rewards, terminated, _, _ = env.step((turn, np.array([1, 1, 0, 0])))
+    assert rewards.tolist() == [1.0, -0.2, 0.0, 0.0]
+    assert observations[:, 0] == pytest.approx([0.2] * 4)
+    assert observations[0, 1] != np.float32(0.25)
+    assert observations[1:, 1] == pytest.approx([0.35, 0.25, 0.9])
+    assert not terminated.any()
 
 
 # --- Names ----------------------------------------------------------------------------------------

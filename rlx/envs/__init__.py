@@ -12,12 +12,28 @@
 | CueContinuous-v0          | cue always, flags    | Box(1)        | 0.8      | the same           |
 | CueBoth-v0                | cue always, flags    | Discrete, Box | 0.75     | two components     |
 | Reach-v0                  | x, x_dot, target     | Box(1)        | 26       | continuous control |
-| SlimeVolley-v0            | both players, ball   | Discrete(6)   | 0        | opponents          |
-| SlimeRally-v0             | the same             | Discrete(6)   | 7        | the same, sooner   |
+| Shoot-v0                  | aim, target          | Box, Discrete | 7        | two components     |
+| SlimeVolley-v0            | players, ball (12)   | Discrete(6)   | 0        | opponents          |
+| SlimeRally-v0             | players, ball (12)   | Discrete(6)   | 7        | the same, sooner   |
+| ProbeConstant-v0          | nothing              | Discrete(2)   | V        | the value loss     |
+| ProbeObservation-v0       | the reward           | Discrete(2)   | V        | the value's input  |
+| ProbeDelay-v0             | the step             | Discrete(2)   | V        | discounting        |
+| ProbeTruncation-v0        | nothing              | Discrete(2)   | V        | bootstrapping      |
+| ProbeAction-v0            | nothing              | Discrete(2)   | 0.9      | the policy loss    |
+| ProbeBoth-v0              | the right action     | Discrete(2)   | 0.9      | the policy's input |
 
-"Solved" is a mean return. The CartPoles and the Pendulum keep the rewards of the environments they
-wrap; those of the others stand in `recall.Recall` and `reach.Reach`, which offer more kinds of
-actions, too. All but PositionPendulum have a native vector version.
+Rewards:
+
+- CartPoles: 1 a step. Pendulum: minus the squared angle, speed and force, as gymnasium has it.
+- Recall, Cue: 0, and for the answer how near it is, at most 1. All components have to be right.
+- Reach: 1 less the distance. Shoot: 1 for a hit, -0.2 for a miss.
+- SlimeVolley: 1 for a point won, -1 for one lost. SlimeRally: 10 and -10, -0.01 a step, one point.
+- Probes: 1 or -1. "V" means solved if the values are those of `probes.solution`.
+
+"Solved" otherwise is a mean return, with sampled actions. What each score means stands in the
+class: `recall.Recall`, `reach.Reach`, `shoot.Shoot`, `slimevolley.SlimeVolley`, `probes.Probe`;
+most offer more kinds of actions, too. All but PositionPendulum have a native vector version.
+`slimevolley.SlimeVolleyTwo` is the same game for two, in the manner of PettingZoo.
 """
 
 from __future__ import annotations
@@ -122,6 +138,7 @@ for _name, _solved, _kwargs in [
     _register(f"Recall{_name}-v0", *_recall, reward_threshold=_solved, kwargs=_kwargs)
     _register(f"Cue{_name}-v0", *_recall, reward_threshold=_solved, kwargs=_visible)
 _register("Reach-v0", "reach:ReachEnv", "reach:Reach", max_episode_steps=30, reward_threshold=26.0)
+_register("Shoot-v0", "shoot:ShootEnv", "shoot:Shoot", max_episode_steps=30, reward_threshold=7.0)
 for _name, _solved in [("SlimeVolley", 0.0), ("SlimeRally", 7.0)]:
     _register(
         f"{_name}-v0",
