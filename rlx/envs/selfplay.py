@@ -1,0 +1,285 @@
+"""Self-play: a pool of past selves to play against, and measures of who is better, and how sure.
+
+pool = OpponentPool(policy, rule="latest")             # a snapshot of how it plays now
+env = rlx.envs.make_vec("SlimeVolley-v0", 64, opponent=pool)
+rlx.train(algorithm, ..., callbacks=[lambda algorithm, metrics: pool.add(policy)])
+match(policy, "follower", games=200).interval
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlx.policy import Parametric
+
+from .slimegame import LEFT, RIGHT, TIME_LIMIT, SlimeGame, as_buttons
+from .slimeplayers import Opponent, Player, PolicyPlayer, as_player, buttons_of
+
+RULES = ("uniform", "latest", "hard")
+
+
+@dataclass(eq=False)
+class Member:
+    """One of a pool: its name, and how games against it ended, counted as the learner's."""
+
+    name: str
+    player: Opponent
+    won: int = 0
+    drawn: int = 0
+    lost: int = 0
+
+    @property
+    def win_rate(self) -> float:
+        """The learner's, a draw counting half; NaN before the first game."""
+        games = self.won + self.drawn + self.lost
+        return (self.won + self.drawn / 2) / games if games else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the win rate, 95 %."""
+        return wilson(self.won + self.drawn / 2, self.won + self.drawn + self.lost)
+
+
+class OpponentPool(Player):
+    """Opponents of which each court draws its own at the start of each game.
+
+    `add` takes a policy, and keeps a deep copy: whatever is trained later, a member stays as it
+    was. Names, functions and `Player`s may be members, too; those are taken as they are. `rule`
+    says how likely member i is to be drawn:
+
+    - "uniform": all alike.
+    - "latest": the newest with probability 1/2, otherwise all alike (the newest included).
+    - "hard": in proportion to (1 - w_i)², with w_i the learner's win rate against it, one imaginary
+      draw included (prioritised fictitious self-play: Vinyals et al., 2019, "Grandmaster level in
+      StarCraft II").
+
+    Beyond `size` members, the oldest leave; games against them are played to the end. Environments
+    play against `seated` copies, which share the members and their results with the pool.
+    """
+
+    def __init__(
+        self,
+        *players: Opponent,
+        rule: str = "uniform",
+        size: int | None = None,
+        greedy: bool = False,
+    ) -> None:
+        if rule not in RULES:
+            raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
+        if size is not None and size < 1:
+            raise ValueError(f"size={size}: a pool needs room for one")
+        self.rule, self.size, self.greedy = rule, size, greedy
+        self.members: list[Member] = []
+        self._added = [0]  # in a list, and so shared with the seated copies
+        for player in players:
+            self.add(player)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self.members)
+
+    def add(self, player: Opponent, name: str | None = None) -> Member:
+        """A new member, a copy if it is a policy. Named "name" or by its number, from 0 on."""
+        if isinstance(player, Parametric):
+            snapshot = copy.deepcopy(player).requires_grad_(False)
+            snapshot.zero_grad(set_to_none=True)
+            player = PolicyPlayer(snapshot, self.greedy)
+        elif isinstance(player, OpponentPool):
+            raise TypeError("a pool cannot be a member of a pool")
+        as_player(player, 1)  # an error now rather than in the middle of a game
+        number = player if isinstance(player, str) else str(self._added[0])
+        member = Member(name or number, player)
+        self._added[0] += 1
+        self.members.append(member)
+        if self.size is not None:
+            del self.members[: -self.size]
+        return member
+
+    def probabilities(self) -> np.ndarray:
+        """How likely each member is to be drawn for the next game."""
+        n = len(self.members)
+        if not n:
+            raise ValueError("the pool is empty: pool.add(policy) first")
+        weights = np.ones(n)
+        if self.rule == "latest":
+            weights[-1] += n
+        elif self.rule == "hard":
+            games = np.array([m.won + m.drawn + m.lost for m in self.members])
+            points = np.array([m.won + m.drawn / 2 for m in self.members])
+            weights = (1 - (points + 0.5) / (games + 1)) ** 2
+        return weights / weights.sum()
+
+    # ------------------------------------------------------------------ as a player
+
+    def seated(self, num_courts: int) -> OpponentPool:
+        seated = copy.copy(self)
+        seated.playing = np.full(num_courts, None, dtype=object)  # the member in each court
+        seated.seats = {}
+        return seated
+
+    def reset(self, rows: np.ndarray, rng: np.random.Generator) -> None:
+        courts = np.flatnonzero(rows)
+        for court, k in zip(courts, rng.choice(len(self), len(courts), p=self.probabilities())):
+            self.playing[court] = self.members[k]
+        # In the order of their courts, not a set's: it decides who samples first.
+        present = [member for member in dict.fromkeys(self.playing.tolist()) if member]
+        self.seats = {
+            member: self.seats.get(member) or as_player(member.player, len(self.playing))
+            for member in present
+        }
+        for seat in self.seats.values():
+            seat.reset(rows, rng)
+
+    def finish(self, rows: np.ndarray, scores: np.ndarray) -> None:
+        for court in np.flatnonzero(rows):
+            member, score = self.playing[court], scores[court]
+            member.won += bool(score < 0)
+            member.drawn += bool(score == 0)
+            member.lost += bool(score > 0)
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        buttons = np.zeros((len(observations), 3), dtype=np.float32)
+        for member, seat in self.seats.items():
+            rows = np.flatnonzero(self.playing == member)
+            if isinstance(seat, PolicyPlayer):
+                buttons[rows] = as_buttons(seat(observations[rows], rows))
+            else:  # its memory, if any, has a row for every court
+                buttons[rows] = buttons_of(seat, observations)[rows]
+        return buttons
+
+
+# --- Who is better --------------------------------------------------------------------------------
+
+
+@dataclass
+class Match:
+    """Games of one player against another: `scores` (N,), points won less points lost by the first,
+    and `lengths` (N,) in steps. In the first half of the games it played on the right."""
+
+    scores: np.ndarray
+    lengths: np.ndarray
+
+    @property
+    def won(self) -> int:
+        return int((self.scores > 0).sum())
+
+    @property
+    def drawn(self) -> int:
+        return int((self.scores == 0).sum())
+
+    @property
+    def lost(self) -> int:
+        return int((self.scores < 0).sum())
+
+    @property
+    def win_rate(self) -> float:
+        """A draw counts half."""
+        return (self.won + self.drawn / 2) / len(self.scores)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the win rate, 95 %."""
+        return wilson(self.won + self.drawn / 2, len(self.scores))
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return (
+            f"Match({self.won} won, {self.drawn} drawn, {self.lost} lost; win rate "
+            f"{self.win_rate:.2f} [{low:.2f}, {high:.2f}]; mean score {self.scores.mean():+.2f})"
+        )
+
+
+def match(first: Opponent, second: Opponent, games: int = 100, seed: int | None = None) -> Match:
+    """Play whole games, half of them with `first` on the right, half with `first` on the left.
+
+    Every court plays one game: the first so many to finish would be the short ones. Raises
+    ValueError for an odd number of games."""
+    if games < 2 or games % 2:
+        raise ValueError(f"games={games}: an even number is needed, for both sides alike")
+    rng = np.random.default_rng(seed)
+    game, everywhere = SlimeGame(games, rng), np.ones(games, dtype=bool)
+    players = [as_player(player, games) for player in (first, second)]
+    for player in players:
+        player.reset(everywhere, rng)
+    on_right = np.arange(games) < games // 2  # is `first`?
+    scores, lengths = np.zeros(games), np.zeros(games, dtype=int)
+    playing = everywhere.copy()
+    for _ in range(TIME_LIMIT):
+        left, right = game.observations().astype(np.float32)
+        swap = on_right[:, None]
+        ours = buttons_of(players[0], np.where(swap, right, left))
+        theirs = buttons_of(players[1], np.where(swap, left, right))
+        buttons = {RIGHT: np.where(swap, ours, theirs), LEFT: np.where(swap, theirs, ours)}
+        points = game.step(buttons[LEFT], buttons[RIGHT])
+        scores += playing * np.where(on_right, points, -points)
+        lengths += playing
+        playing &= (game.lives > 0).all(axis=0)
+        if not playing.any():
+            break
+    return Match(scores, lengths)
+
+
+def wilson(successes: float, n: int, z: float = 1.96) -> tuple[float, float]:
+    """The interval of a probability from `successes` in n trials, 95 % for z = 1.96 (Wilson, 1927).
+
+    Never leaves [0, 1], and is honest about few trials; (0, 1) about none. Draws counted as half a
+    success vary less than wins and losses do: then it is wider than need be."""
+    if not n:
+        return 0.0, 1.0
+    p = successes / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def expected_score(rating: float, opponent: float) -> float:
+    """The points a game that Elo ratings predict: 1 / (1 + 10^((R_b - R_a) / 400)) (Elo, 1978)."""
+    return 1.0 / (1.0 + 10.0 ** ((opponent - rating) / 400.0))
+
+
+def elo_update(
+    rating: float, opponent: float, score: float, k: float = 32.0
+) -> tuple[float, float]:
+    """Both ratings after a game that brought the first `score`: 1 won, 1/2 drawn, 0 lost."""
+    change = k * (score - expected_score(rating, opponent))
+    return rating + change, opponent - change
+
+
+def elo_ratings(points: np.ndarray, steps: int = 1000) -> np.ndarray:
+    """The ratings (K,), 0 on average, under which a table of results is the most likely.
+
+    `points` (K, K): what i has won from j, a draw counting half. One imaginary draw between any two
+    keeps the ratings of those who never lost finite. Unlike `elo_update`, the order of the games
+    does not matter (Bradley & Terry, 1952; the iteration is Hunter's, 2004)."""
+    points = np.asarray(points, dtype=float)
+    if points.ndim != 2 or points.shape[0] != points.shape[1]:
+        raise ValueError(f"points have shape {points.shape}, expected (K, K)")
+    points = points + 0.5 * (1 - np.eye(len(points)))
+    np.fill_diagonal(points, 0.0)
+    games, strength = points + points.T, np.ones(len(points))
+    for _ in range(steps):
+        strength = points.sum(axis=1) / (games / (strength[:, None] + strength)).sum(axis=1)
+        strength /= np.exp(np.log(strength).mean())
+    return 400.0 * np.log10(strength)
+
+
+def tournament(
+    players: Mapping[str, Opponent], games: int = 100, seed: int | None = None
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Everyone against everyone, from both sides. Returns the points (K, K), as `elo_ratings` takes
+    them, and the ratings by name."""
+    names, points = list(players), np.zeros((len(players), len(players)))
+    seeds = np.random.SeedSequence(seed).generate_state(len(names) ** 2).tolist()
+    for i, a in enumerate(names):
+        for j, b in enumerate(names[:i]):
+            result = match(players[a], players[b], games, seeds.pop())
+            points[i, j] = result.won + result.drawn / 2
+            points[j, i] = games - points[i, j]
+    return points, dict(zip(names, elo_ratings(points).tolist()))
