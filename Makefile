@@ -16,16 +16,18 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
-SOLUTIONS := $(wildcard solutions/*.ipynb solutions/*/*.ipynb)
+SOLUTIONS := $(wildcard solutions/*/*.ipynb)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test lint test-library test-notebooks test-solutions test-browser notebooks bench clean
+.PHONY: help lab test lint test-library test-notebooks test-solutions test-browser notebooks exercises \
+    bench clean
 
 help:
 	@echo 'make lab         open the course in JupyterLab      (ARGS="--no-browser --port=9000")'
 	@echo 'make test        everything CI runs: lint, library, notebooks, solutions, browser'
 	@echo 'make notebooks   run the notebooks again and save them tidily    (ONLY="path …")'
+	@echo 'make exercises   write exercises/ from solutions/, and install nbgrader (docs/teaching.md)'
 	@echo 'make bench       measure rlx beside its peers'
 	@echo 'make clean       remove the environment and everything else that was built'
 	@echo
@@ -42,6 +44,10 @@ $(VENV)/.course: pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.course
 	@$(STAGE) 'install the test tools' $(PIP) -e '.[test]'
+	@touch $@
+
+$(VENV)/.classroom: $(VENV)/.course
+	@$(STAGE) 'install nbgrader' $(PIP) -e '.[classroom]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.course
@@ -79,6 +85,9 @@ test-browser: $(VENV)/.test
 
 notebooks: $(VENV)/.test
 	$(PY) tools/run_notebooks.py $(or $(ONLY),$(NOTEBOOKS) $(SOLUTIONS))
+
+exercises: $(VENV)/.classroom
+	$(PY) tools/make_exercises.py
 
 bench: $(VENV)/.bench
 	@for file in benchmarks/*.py; do $(STAGE) "$$file" $(PY) "$$file" || exit; done

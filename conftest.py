@@ -18,6 +18,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(  # this tree, whichever one is insta
 # Neither the user's start-up files nor their history (removed when pytest ends).
 _profile = tempfile.TemporaryDirectory(prefix="rlx-ipython-")
 os.environ["IPYTHONDIR"] = _profile.name
+# Nor their progress: a notebook that checks its exercises would note them as done.
+_home = tempfile.TemporaryDirectory(prefix="rlx-home-")
+os.environ["RLX_HOME"] = _home.name
 
 
 def pytest_configure(config):

@@ -23,7 +23,8 @@ from rattler import MatchSpec
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-DEPENDENCIES = [*PROJECT["dependencies"], *itertools.chain(*EXTRAS.values())]
+# nbgrader stands in two extras: for teachers, and for the tests
+DEPENDENCIES = sorted({*PROJECT["dependencies"], *itertools.chain(*EXTRAS.values())})
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
 CONDA = [spec for spec in ENVIRONMENT if isinstance(spec, str)]
 (PIP,) = [spec["pip"] for spec in ENVIRONMENT if isinstance(spec, dict)]

@@ -1,0 +1,41 @@
+"""Makes the repository an nbgrader course: docs/teaching.md says how it is used."""
+
+import os
+import tempfile
+
+from nbgrader.converters.autograde import Autograde
+from nbgrader.preprocessors import Execute
+from nbgrader.utils import is_grade
+
+
+class Grade(Execute):
+    """Runs a submission. It has two habits that a kernel does not have by itself."""
+
+    def start_new_kernel(self, **options):
+        # What a student passes is not noted as the teacher's progress.
+        self.home = tempfile.TemporaryDirectory(prefix="rlx-grading-")
+        environment = {**os.environ, "RLX_HOME": self.home.name}
+        super().start_new_kernel(env=environment, **options)
+
+    def preprocess_cell(self, cell, resources, index):
+        # By now a student may mean something else by `check`, on purpose or not.
+        if is_grade(cell) and "check(" in cell.source:
+            self.kc.execute("from rlx.course import check", silent=True, stop_on_error=False)
+        return super().preprocess_cell(cell, resources, index)
+
+
+c = get_config()  # noqa: F821
+
+c.CourseDirectory.course_id = "rlx"
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "exercises"
+c.CourseDirectory.submitted_directory = "grading/submitted"
+c.CourseDirectory.autograded_directory = "grading/autograded"
+c.CourseDirectory.feedback_directory = "grading/feedback"
+
+c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("your turn")'}
+c.OverwriteCells.add_missing_cells = True  # a graded cell that was deleted comes back
+c.ExecutePreprocessor.timeout = 120  # seconds for a cell, as in the tests of the solutions
+c.Autograde.autograde_preprocessors = [
+    Grade if step is Execute else step for step in Autograde.autograde_preprocessors.default()
+]
