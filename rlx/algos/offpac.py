@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ class OffPAC(Algorithm):
 
     Each update samples `batch_size` episodes with `behaviour` (the policy itself, as it is now),
     and stores them with their log-probabilities μ; the newest `rbsize` episodes are kept. Then it
-    makes one pass over all that is stored, in random minibatches of `batch_size` episodes. An
-    episode leaves after its `max_rbusage`-th pass. Per-decision weights π/μ are clipped at 1. The
-    policy's first extra is V.
+    makes one pass over all that is stored, in random minibatches of at most `batch_size` episodes.
+    An episode leaves after its `max_rbusage`-th pass. Per-decision weights π/μ are clipped at 1.
+    The policy's first extra is V.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class OffPAC(Algorithm):
 
     def draw(self) -> list[Rollout]:
         """Minibatches of one pass; the episodes that have now served often enough leave."""
-        parts = torch.randperm(len(self.stored)).split(self.batch_size)
+        # Dealt evenly: a remainder of few episodes would take as large a step as all the others.
+        count = math.ceil(len(self.stored) / self.batch_size)
+        parts = torch.randperm(len(self.stored)).tensor_split(count)
         batches = [Rollout.cat(self.stored[i] for i in part) for part in parts]
         self.usage = [used + 1 for used in self.usage]
         left = [i for i, used in enumerate(self.usage) if used < self.max_rbusage]
