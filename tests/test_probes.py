@@ -1,0 +1,162 @@
+"""Every algorithm passes the probes, and a broken one fails those that name its fault."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+
+import rlx
+from rlx import functional
+from rlx.envs import probes
+
+GAMMA = 0.5  # small, so that one step of discount is not to be missed
+ENVS = 16
+
+
+def algorithm(name, kind, seed, network=rlx.networks.MLPPolicy, actions="discrete", **options):
+    """The algorithm `name` on the probe `kind`, with settings that are the same for all probes."""
+    torch.manual_seed(seed)
+    envs = rlx.envs.make_vec(f"Probe{kind.capitalize()}-v0", ENVS, actions=actions)
+    agent = rlx.Agent(envs, seed=seed)
+    value = name != "REINFORCE"
+    policy = network(agent.observation_space, agent.action_space, hidden=(16,), value=value)
+    # 6 steps hold whole episodes of either length, 1 or 2 steps, and the resets after them.
+    settings = {
+        "REINFORCE": dict(batch_size=ENVS, entropy_reg=0.0),
+        "ActorCritic": dict(batch_size=ENVS, entropy_reg=0.0, standardize_return=False),
+        "A2C": dict(n_steps=6, entropy_reg=0.0),
+        "PPO": dict(n_steps=6, epochs=2, minibatches=2, standardize_return=False),
+        "OffPAC": dict(
+            batch_size=ENVS, rbsize=2 * ENVS, max_rbusage=2, entropy_reg=0.0,
+            standardize_return=False,
+        ),
+    }[name]  # fmt: skip
+    made = getattr(rlx.algos, name)
+    return made(agent, policy, gamma=GAMMA, lr=1e-2, **settings | options)
+
+
+UPDATES = {"REINFORCE": 60, "ActorCritic": 120, "A2C": 100, "PPO": 50, "OffPAC": 90}
+
+
+class BlindValue(rlx.networks.MLPPolicy):
+    """The value does not see the observation."""
+
+    def forward(self, *states):
+        _, state = states
+        return None, self.actor(state), self.critic(0 * state)
+
+
+class BlindPolicy(rlx.networks.MLPPolicy):
+    """The actions do not depend on the observation."""
+
+    def forward(self, *states):
+        _, state = states
+        return None, self.actor(0 * state), self.critic(state)
+
+
+real = {name: getattr(functional, name) for name in dir(functional)}
+
+
+def bootstrap_always(values, end, terminated):
+    return real["_bootstrap"](values, end, torch.zeros_like(terminated))
+
+
+def bootstrap_never(values, end, terminated):
+    return real["_bootstrap"](values, end, end)
+
+
+def without_discount(name):
+    at = {"gae": 4, "vtrace": 5, "discounted_returns": 2}[name]
+    return {name: lambda *args: real[name](*args[:at], 1.0, *args[at + 1 :])}
+
+
+def minus(name):
+    return {name: lambda *args: -real[name](*args)}
+
+
+VALUE = {"constant", "observation", "delay", "truncation"}
+UNBOOTSTRAPPED = {"_bootstrap": bootstrap_never}
+TOO_FAR = {"_bootstrap": bootstrap_always}
+CUT_ANYWHERE = {"n_steps": 4}  # segments no longer end where episodes do
+
+# What is broken, in which algorithm, how; and the probes that fail then, those and no others. Each
+# fault has a set of its own.
+FAULTS = [
+    ("value loss", "A2C", {"value_coef": -0.5}, VALUE),
+    ("value loss", "A2C", {"value_coef": 0.0}, VALUE),
+    ("what the value sees", "A2C", {"network": BlindValue}, {"observation", "delay"}),
+    ("discount", "A2C", without_discount("gae"), {"delay", "truncation"}),
+    ("discount", "OffPAC", without_discount("vtrace"), {"delay", "truncation"}),
+    ("discount", "ActorCritic", without_discount("discounted_returns"), {"delay", "truncation"}),
+    ("truncated is not terminated", "A2C", UNBOOTSTRAPPED, {"truncation"}),
+    ("truncated is not terminated", "PPO", UNBOOTSTRAPPED, {"truncation"}),
+    ("truncated is not terminated", "OffPAC", UNBOOTSTRAPPED, {"truncation"}),
+    ("nor is a cut", "A2C", UNBOOTSTRAPPED | CUT_ANYWHERE, {"delay", "truncation"}),
+    ("terminated is the end", "A2C", TOO_FAR, VALUE - {"truncation"}),
+    ("terminated is the end", "PPO", TOO_FAR, VALUE - {"truncation"}),
+    ("terminated is the end", "OffPAC", TOO_FAR, VALUE - {"truncation"}),
+    ("policy loss", "REINFORCE", minus("policy_gradient_loss"), {"action", "both"}),
+    ("policy loss", "ActorCritic", minus("policy_gradient_loss"), {"action", "both", "truncation"}),
+    ("policy loss", "A2C", minus("policy_gradient_loss"), {"action", "both"}),
+    ("policy loss", "PPO", minus("ppo_clip_loss"), {"action", "both"}),
+    ("policy loss", "OffPAC", minus("policy_gradient_loss"), {"action", "both"}),
+    ("what the policy sees", "A2C", {"network": BlindPolicy}, {"both"}),
+]
+
+
+def passes(name, kind, seed=0, **options):
+    """Does it learn the values, within 0.1, or the right actions, with probability 0.9?"""
+    learner = algorithm(name, kind, seed, **options)
+    with contextlib.suppress(FloatingPointError):  # it diverged: it will not pass
+        rlx.train(learner, updates=UPDATES[name], progress=False)
+    observations, values, actions = probes.solution(kind, GAMMA)
+    with torch.no_grad():
+        _, dist, *others = learner.policy(None, torch.from_numpy(observations))
+    if actions is not None:
+        return bool((dist.log_prob(torch.from_numpy(actions)).exp() > 0.9).all())
+    return not others or np.allclose(others[0][:, 0].numpy(), values, atol=0.1)
+
+
+@pytest.mark.parametrize("kind", probes.KINDS)
+@pytest.mark.parametrize("name", UPDATES)
+def test_every_algorithm_passes_the_probes(name, kind):
+    if name == "REINFORCE" and kind in VALUE:
+        pytest.skip("it has no values")
+    # Monte-Carlo returns never bootstrap: to them, an episode that is cut is over.
+    assert passes(name, kind) == ((name, kind) != ("ActorCritic", "truncation"))
+
+
+@pytest.mark.parametrize("kind", ["action", "both"])
+@pytest.mark.parametrize("name", UPDATES)
+def test_every_algorithm_passes_the_probes_with_continuous_actions(name, kind):
+    learner = algorithm(name, kind, seed=0, actions="continuous")
+    rlx.train(learner, updates=UPDATES[name], progress=False)
+    observations, _, actions = probes.solution(kind, GAMMA)
+    _, dist, *_ = learner.policy(None, torch.from_numpy(observations))
+    assert np.allclose(dist.mode[0][:, 0].detach(), actions - 0.5, atol=0.15)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fault", "name", "how", "expected"), FAULTS)
+def test_a_broken_algorithm_fails_the_probes_that_name_its_fault(
+    fault, name, how, expected, monkeypatch
+):
+    options = {}
+    for what, value in how.items():
+        if hasattr(functional, what):
+            monkeypatch.setattr(functional, what, value)
+        else:
+            options[what] = value
+    failed = {kind for kind in probes.KINDS if not passes(name, kind, **options)}
+    assert failed == expected
+
+
+def test_no_two_faults_look_alike():
+    """Monte-Carlo algorithms have a shorter list, and are left out."""
+    signs = {}
+    for fault, name, _, expected in FAULTS:
+        if name != "ActorCritic" and fault != "nor is a cut":
+            signs.setdefault(fault, set()).add(frozenset(expected))
+    assert all(len(sets) == 1 for sets in signs.values())
+    assert len({one for sets in signs.values() for one in sets}) == len(signs)
