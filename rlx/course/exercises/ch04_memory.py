@@ -1,0 +1,561 @@
+"""Chapter 04: a memory that goes from row to row, and ends with the episode."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlx import functional
+from rlx.columns import apply
+from rlx.course.exercise import Exercise
+from rlx.networks import Memory
+
+_own_step, _own_unroll = Memory.step, Memory.unroll
+
+
+def _parameters_after(env: str, sample) -> Tensor:
+    """The parameters of a recurrent policy after three updates on what `sample(runner)` gives."""
+    import rlx
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        agent = rlx.Agent(rlx.envs.make_vec(env, 4), seed=0)
+        policy = rlx.networks.GRUPolicy(
+            agent.observation_space, agent.action_space, hidden=6, value=False
+        )
+        agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.03)
+        for _ in range(3):
+            rollout = sample(agent(policy))
+            rollout.mc_returns(0.99)
+            rollout = rollout[:-1]
+            weights = functional.normalize(rollout.returns)
+            loss = functional.policy_gradient_loss(rollout.logprobs, weights)
+            agent.zero_grad()
+            loss.backward()
+            agent.step()
+        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+
+
+# ---------------------------------------------------------------------- gru_step
+
+
+def _gru_step(h: Tensor, x: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor) -> Tensor:
+    """The next state (B, H) of a GRU, from its state (B, H) and input (B, F).
+
+    w_x (3H, F), w_h (3H, H), b_x and b_h (3H,): rows of the reset gate, the update gate, and the
+    candidate, in this order, which is torch's."""
+    return torch.gru_cell(x, h, w_x, w_h, b_x, b_h)
+
+
+def _as_step(answer):
+    def step(self, state, x):
+        if self.size == 2:
+            return _own_step(self, state, x)
+        h = x.new_zeros(len(x), self.rnn.hidden_size) if state is None else state[0]
+        return (answer(h, x, *self.rnn.all_weights[0]),)
+
+    return step
+
+
+gru_step = Exercise(
+    "gru_step",
+    chapter="04",
+    reference=_gru_step,
+    target="rlx.networks.Memory.step",
+    adapt=_as_step,
+    train=lambda: _parameters_after("Recall-v0", lambda runner: runner.episodes(8)),
+    hints=(
+        "Three things are made of x and h: two gates between 0 and 1, and a candidate between -1 "
+        "and 1. `chunk` cuts `x @ w_x.T + b_x` into the three parts.",
+        "The reset gate multiplies what h contributes to the candidate, its bias included. The "
+        "update gate says how much of the old state is *kept*.",
+        "`(x_r, x_z, x_n), (h_r, h_z, h_n) = (x @ w_x.T + b_x).chunk(3, -1), (h @ w_h.T + "
+        "b_h).chunk(3, -1)`; then r and z are sigmoids of sums, n is `(x_n + r * h_n).tanh()`, and "
+        "the result `(1 - z) * n + z * h`.",
+    ),
+)
+
+
+def _weights(inputs: int, hidden: int) -> tuple[Tensor, ...]:
+    shapes = (3 * hidden, inputs), (3 * hidden, hidden), (3 * hidden,), (3 * hidden,)
+    return tuple(torch.randn(shape).mul(0.8).round(decimals=1) for shape in shapes)
+
+
+@gru_step.case("one row, one input, a state of one number")
+def _():
+    h, x = torch.tensor([[0.5]], requires_grad=True), torch.tensor([[1.0]], requires_grad=True)
+    w_x, w_h = torch.tensor([[1.0], [-1.0], [2.0]]), torch.tensor([[0.5], [1.0], [-2.0]])
+    b_x, b_h = torch.tensor([0.1, 0.2, -0.3]), torch.tensor([0.3, -0.1, 0.4])
+    return h, x, w_x, w_h, b_x, b_h
+
+
+@gru_step.case("three rows, two inputs, a state of four numbers")
+def _():
+    h, x = torch.randn(3, 4).tanh(), torch.randn(3, 2)
+    return h.requires_grad_(), x.requires_grad_(), *_weights(2, 4)
+
+
+@gru_step.case("two rows, of which one is fresh")
+def _():
+    h = torch.tensor([[0.0, 0.0], [0.3, -0.6]], requires_grad=True)
+    return h, torch.tensor([[1.0, -1.0], [0.5, 2.0]], requires_grad=True), *_weights(2, 2)
+
+
+def _parts(h, x, w_x, w_h, b_x, b_h):
+    """What x and h contribute to reset, update and candidate."""
+    return (x @ w_x.T + b_x).chunk(3, -1), (h @ w_h.T + b_h).chunk(3, -1)
+
+
+def _one_by_one(h, x, w_x, w_h, b_x, b_h, finish):
+    """The same for one unit of the state after the other: `finish` makes the unit's next state."""
+    size, units = h.shape[1], []
+    for k in range(size):
+        xs = [x @ w_x[g * size + k] + b_x[g * size + k] for g in range(3)]
+        hs = [h @ w_h[g * size + k] + b_h[g * size + k] for g in range(3)]
+        units.append(finish(h[:, k], *xs, *hs))
+    return torch.stack(units, 1)
+
+
+@gru_step.mistake(
+    "the update gate is inverted",
+    "Yours keeps where z is 0 and renews where z is 1. Some papers write it so; torch, whose "
+    "weights these are, lets z say how much of the old state is kept: `(1 - z) * n + z * h`.",
+)
+def _inverted(h, x, w_x, w_h, b_x, b_h):
+    (x_r, x_z, x_n), (h_r, h_z, h_n) = _parts(h, x, w_x, w_h, b_x, b_h)
+    r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
+    return (1 - z) * h + z * (x_n + r * h_n).tanh()
+
+
+@_inverted.again
+def _(h, x, w_x, w_h, b_x, b_h):
+    def finish(old, x_r, x_z, x_n, h_r, h_z, h_n):
+        candidate = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
+        return old + torch.sigmoid(x_z + h_z) * (candidate - old)
+
+    return _one_by_one(h, x, w_x, w_h, b_x, b_h, finish)
+
+
+@gru_step.mistake(
+    "the candidate is returned as the next state",
+    "You return n: what the state would be if nothing of the old one were kept. A memory without "
+    "the last line, `(1 - z) * n + z * h`, forgets at every step.",
+)
+def _candidate(h, x, w_x, w_h, b_x, b_h):
+    (x_r, _, x_n), (h_r, _, h_n) = _parts(h, x, w_x, w_h, b_x, b_h)
+    return (x_n + (x_r + h_r).sigmoid() * h_n).tanh()
+
+
+@_candidate.again
+def _(h, x, w_x, w_h, b_x, b_h):
+    def finish(old, x_r, x_z, x_n, h_r, h_z, h_n):
+        return torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
+
+    return _one_by_one(h, x, w_x, w_h, b_x, b_h, finish)
+
+
+@gru_step.mistake(
+    "the reset gate is missing",
+    "The candidate takes all of what the old state contributes. The reset gate r decides how much "
+    "of it: `x_n + r * h_n`.",
+)
+def _no_reset(h, x, w_x, w_h, b_x, b_h):
+    (_, x_z, x_n), (_, h_z, h_n) = _parts(h, x, w_x, w_h, b_x, b_h)
+    z = (x_z + h_z).sigmoid()
+    return (1 - z) * (x_n + h_n).tanh() + z * h
+
+
+@_no_reset.again
+def _(h, x, w_x, w_h, b_x, b_h):
+    def finish(old, x_r, x_z, x_n, h_r, h_z, h_n):
+        z = torch.sigmoid(x_z + h_z)
+        return z * old + torch.tanh(x_n + h_n) - z * torch.tanh(x_n + h_n)
+
+    return _one_by_one(h, x, w_x, w_h, b_x, b_h, finish)
+
+
+@gru_step.mistake(
+    "the reset gate is applied to h before its weights",
+    "You multiply h by r and then by w_h. Cho et al. (2014) wrote it so; torch multiplies by r "
+    "afterwards, `r * (h @ w_hn.T + b_hn)`, and these are torch's weights.",
+)
+def _reset_first(h, x, w_x, w_h, b_x, b_h):
+    (x_r, x_z, x_n), (h_r, h_z, _) = _parts(h, x, w_x, w_h, b_x, b_h)
+    r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
+    n = (x_n + (r * h) @ w_h.chunk(3)[2].T + b_h.chunk(3)[2]).tanh()
+    return (1 - z) * n + z * h
+
+
+@_reset_first.again
+def _(h, x, w_x, w_h, b_x, b_h):
+    size, units = h.shape[1], []
+    r = torch.sigmoid(x @ w_x[:size].T + b_x[:size] + h @ w_h[:size].T + b_h[:size])
+    for k in range(size):
+        a, b = size + k, 2 * size + k  # rows of the update gate and of the candidate
+        z = torch.sigmoid(x @ w_x[a] + b_x[a] + h @ w_h[a] + b_h[a])
+        n = torch.tanh(x @ w_x[b] + b_x[b] + (r * h) @ w_h[b] + b_h[b])
+        units.append(n + z * (h[:, k] - n))
+    return torch.stack(units, 1)
+
+
+@gru_step.mistake(
+    "the two gates are exchanged",
+    "Your reset gate is made with the weights of the update gate, and the other way round. In "
+    "torch's order the first third of the rows is reset, the second update, the last candidate.",
+)
+def _exchanged(h, x, w_x, w_h, b_x, b_h):
+    (x_z, x_r, x_n), (h_z, h_r, h_n) = _parts(h, x, w_x, w_h, b_x, b_h)
+    r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
+    return (1 - z) * (x_n + r * h_n).tanh() + z * h
+
+
+@_exchanged.again
+def _(h, x, w_x, w_h, b_x, b_h):
+    def finish(old, x_r, x_z, x_n, h_r, h_z, h_n):
+        n = torch.tanh(x_n + torch.sigmoid(x_z + h_z) * h_n)
+        return torch.lerp(n, old, torch.sigmoid(x_r + h_r))
+
+    return _one_by_one(h, x, w_x, w_h, b_x, b_h, finish)
+
+
+# ---------------------------------------------------------------------- forget
+
+
+def _forget(recur_state: Tensor, fresh: Tensor) -> Tensor:
+    """The recurrent state (B, H) with zeros in the rows where `fresh` (B,) says a reset was."""
+    return torch.where(fresh[:, None], 0.0, recur_state)
+
+
+def _where_sampling_forgets(answer):
+    def forget(recur_state, fresh: np.ndarray):
+        fresh = torch.as_tensor(fresh)
+        return apply(lambda h: answer(h, fresh.to(h.device)), recur_state)
+
+    return forget
+
+
+forget = Exercise(
+    "forget",
+    chapter="04",
+    reference=_forget,
+    target="rlx.sampling._forget",
+    adapt=_where_sampling_forgets,
+    train=lambda: _parameters_after("IncompleteCartPole-v1", lambda runner: runner.segment(60)),
+    hints=(
+        "Environments that are played side by side end their episodes at different times. Whose "
+        "memory has to go?",
+        "`fresh` has shape (B,), the state (B, H). What shape does `fresh` need, to choose whole "
+        "rows? And the sampling loop still holds the state it gave you: leave that as it is.",
+        "`torch.where(fresh[:, None], 0.0, recur_state)`",
+    ),
+)
+
+
+@forget.case("three environments, of which the second was reset")
+def _():
+    state = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], requires_grad=True)
+    return state, torch.tensor([False, True, False])
+
+
+@forget.case("as many environments as units, of which two were reset")
+def _():
+    state = torch.tensor([[1.0, 2.0, 4.0], [3.0, 5.0, 7.0], [6.0, 8.0, 9.0]], requires_grad=True)
+    return state, torch.tensor([True, False, True])
+
+
+@forget.case("no reset")
+def _():
+    return torch.tensor([[1.0, -2.0], [-3.0, 4.0]]), torch.zeros(2).bool()
+
+
+@forget.case("a state that carries no gradient")
+def _():
+    return torch.tensor([[1.0, -2.0], [-3.0, 4.0]]), torch.tensor([False, True])
+
+
+@forget.mistake(
+    "all environments forget when one of them is reset",
+    "The others are in the middle of their episodes, and lose what they know. With 64 environments "
+    "somebody ends at nearly every step, so nobody would remember anything.",
+)
+def _everybody(recur_state, fresh):
+    return recur_state * (0.0 if fresh.any() else 1.0)
+
+
+@_everybody.again
+def _(recur_state, fresh):
+    for one in fresh.tolist():
+        if one:
+            return torch.zeros_like(recur_state)
+    return recur_state
+
+
+@forget.mistake(
+    "the wrong ones forget",
+    "Those that were reset keep the memory of an episode that is over, the others lose theirs. "
+    "Zeros belong where `fresh` is True.",
+)
+def _others(recur_state, fresh):
+    return recur_state * fresh[:, None]
+
+
+@_others.again
+def _(recur_state, fresh):
+    rows = [h if one else torch.zeros_like(h) for h, one in zip(recur_state, fresh.tolist())]
+    return torch.stack(rows)
+
+
+@forget.mistake(
+    "nobody forgets",
+    "The first row of the new episode sees what the last one left behind. Evaluating starts the "
+    "episode with zeros, and then finds other log-probabilities than sampling did.",
+)
+def _nobody(recur_state, fresh):
+    return recur_state
+
+
+@_nobody.again
+def _(recur_state, fresh):
+    return torch.stack([h * 1.0 for h in recur_state])
+
+
+@forget.mistake(
+    "it changes the state it was given",
+    "The numbers are right, but you write into the caller's tensor, and whoever keeps it finds "
+    "zeros there afterwards. If a gradient is to flow through it, torch refuses. Make a new "
+    "tensor: `torch.where`.",
+)
+def _in_place(recur_state, fresh):
+    recur_state[fresh] = 0.0
+    return recur_state
+
+
+@_in_place.again
+def _(recur_state, fresh):
+    for row, one in enumerate(fresh.tolist()):
+        if one:
+            recur_state[row].zero_()
+    return recur_state
+
+
+@forget.mistake(
+    "the gradient is cut for everybody",
+    "The numbers are right. But the memories that go on are cut off from how they came about: "
+    "nothing can be learned about what to keep in mind. No `detach()` here.",
+)
+def _cut(recur_state, fresh):
+    return torch.where(fresh[:, None], 0.0, recur_state.detach())
+
+
+@_cut.again
+def _(recur_state, fresh):
+    rows = [h.data * (0.0 if one else 1.0) for h, one in zip(recur_state, fresh.tolist())]
+    return torch.stack(rows)
+
+
+# ---------------------------------------------------------------------- unroll
+
+
+def _unroll(step, h0: Tensor, states: Tensor, start: Tensor) -> Tensor:
+    """The recurrent state entering each row of a table: (N, H).
+
+    `states` (N, F) holds episodes back to back, `start` (N,) is True in the first row of each. An
+    episode begins with `h0` (H,); `step(h, state)` gives the state after a row."""
+    entering, h = [], h0
+    for state, first in zip(states, start):
+        h = h0 if first else h
+        entering.append(h)
+        h = step(h, state)
+    return torch.stack(entering)
+
+
+def _as_unroll(answer):
+    """Whole episodes laid out as a table; the entering states then give all outputs at once."""
+
+    def unroll(self, state, packed):
+        if self.size == 2 or state is not None:
+            return _own_unroll(self, state, packed)
+        sizes = packed.batch_sizes
+        time = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+        episode = torch.cat([torch.arange(size) for size in sizes.tolist()])
+        order = (episode * len(sizes) + time).argsort()  # by episode, then by time
+        states = packed.data[order]
+
+        def step(h, x):
+            return self.step((h[None],), x[None])[0][0]
+
+        h0 = states.new_zeros(self.rnn.hidden_size)
+        entering = answer(step, h0, states, time[order] == 0)
+        (outputs,) = self.step((entering,), states)
+        outputs = outputs[order.argsort()]
+        return (outputs[len(outputs) - int(sizes[-1]) :],), outputs
+
+    return unroll
+
+
+def _evaluated(runner):
+    """Evaluated: there the library unrolls."""
+    with torch.no_grad():
+        rollout = runner.episodes(8, dry=True)
+    return runner.evaluate(rollout)
+
+
+unroll = Exercise(
+    "unroll",
+    chapter="04",
+    reference=_unroll,
+    target="rlx.networks.Memory.unroll",
+    adapt=_as_unroll,
+    call=lambda answer, w_h, w_x, h0, states, start: answer(
+        lambda h, x: torch.tanh(w_h @ h + w_x @ x), h0, states, start
+    ),
+    train=lambda: _parameters_after("Recall-v0", _evaluated),
+    hints=(
+        "Row t is entered with what `step` made of row t - 1, unless row t begins an episode. What "
+        "then?",
+        "Keep a variable h. In each row: if it is a first row, h is h0. Then note h, and only then "
+        "take the step.",
+        "`for state, first in zip(states, start): h = h0 if first else h; entering.append(h); h = "
+        "step(h, state)`, and at the end `torch.stack(entering)`.",
+    ),
+)
+unroll.arguments = ["w_h", "w_x", "h0", "states", "start"]
+
+
+@unroll.case("one episode of 4 rows")
+def _():
+    w_h = torch.tensor([[0.5, -0.4], [0.3, 0.9]], requires_grad=True)
+    w_x = torch.tensor([[1.0], [-0.6]], requires_grad=True)
+    states = torch.tensor([[1.0], [0.5], [-2.0], [0.3]], requires_grad=True)
+    return w_h, w_x, torch.zeros(2), states, torch.tensor([True, False, False, False])
+
+
+@unroll.case("episodes of 3, 1 and 2 rows, back to back")
+def _():
+    w_h, w_x, h0, _, _ = unroll.cases[0].inputs()
+    states = torch.tensor([[1.0], [0.5], [-2.0], [0.3], [0.8], [-0.2]], requires_grad=True)
+    return w_h, w_x, h0, states, torch.tensor([True, False, False, True, True, False])
+
+
+@unroll.case("a fresh state that is not zero")
+def _():
+    w_h, w_x, _, states, _ = unroll.cases[0].inputs()
+    return w_h, w_x, torch.tensor([0.2, -0.3]), states, torch.tensor([True, False, True, False])
+
+
+@unroll.mistake(
+    "the state after the row is stored as the state entering it",
+    "Your row t holds h after row t. Whoever starts there again, as `evaluate` does with a "
+    "fragment, would take row t's step twice. Note h first, then step.",
+)
+def _after(step, h0, states, start):
+    after, h = [], h0
+    for state, first in zip(states, start):
+        h = step(h0 if first else h, state)
+        after.append(h)
+    return torch.stack(after)
+
+
+@_after.again
+def _(step, h0, states, start):
+    entering = _unroll(step, h0, states, start)
+    return torch.stack([step(h, state) for h, state in zip(entering, states)])
+
+
+@unroll.mistake(
+    "the state is detached at every step",
+    "The numbers are right, but the gradient reaches only one row back: what the first row should "
+    "keep in mind for the last can never be learned. No `detach()` within an episode.",
+)
+def _detached(step, h0, states, start):
+    entering, h = [], h0
+    for state, first in zip(states, start):
+        h = h0 if first else h
+        entering.append(h)
+        h = step(h.detach(), state)
+    return torch.stack(entering)
+
+
+@_detached.again
+def _(step, h0, states, start):
+    with torch.no_grad():
+        known = _unroll(step, h0, states, start)
+    after = torch.stack([step(h, state) for h, state in zip(known, states)]).roll(1, 0)
+    return torch.where(start[:, None], h0, after)
+
+
+@unroll.mistake(
+    "every row starts afresh",
+    "Each step is taken from h0: row t knows about row t - 1, and of nothing before. The state "
+    "that goes in has to be the one that came out.",
+)
+def _afresh(step, h0, states, start):
+    entering = [h0]
+    for state, first in zip(states[:-1], start[1:]):
+        entering.append(h0 if first else step(h0, state))
+    return torch.stack(entering)
+
+
+@_afresh.again
+def _(step, h0, states, start):
+    after = torch.stack([step(h0, state) for state in states]).roll(1, 0)
+    return torch.where(start[:, None], h0, after)
+
+
+@unroll.mistake(
+    "the memory runs on from one episode into the next",
+    "The first row of an episode has to be entered with h0. Yours is entered with what the episode "
+    "before left behind.",
+)
+def _runs_on(step, h0, states, start):
+    entering, h = [], h0
+    for state in states:
+        entering.append(h)
+        h = step(h, state)
+    return torch.stack(entering)
+
+
+@_runs_on.again
+def _(step, h0, states, start):
+    return _unroll(step, h0, states, torch.arange(len(states)) == 0)
+
+
+@unroll.mistake(
+    "it forgets one row too late",
+    "You forget after the first row's step, so that row was entered with the old memory, and what "
+    "it saw is lost. Forget before anything else is done with the row.",
+)
+def _late(step, h0, states, start):
+    entering, h = [], h0
+    for state, first in zip(states, start):
+        entering.append(h)
+        h = h0 if first else step(h, state)
+    return torch.stack(entering)
+
+
+@_late.again
+def _(step, h0, states, start):
+    resets = torch.cat([torch.ones(1).bool(), start[:-1]])
+    return _unroll(step, h0, states, resets)
+
+
+@unroll.mistake(
+    "it forgets one row too early",
+    "You forget before the last row of an episode, which is thus entered with no memory, and the "
+    "next episode with what that row left. `start[t]` is about row t, not about the row before.",
+)
+def _early(step, h0, states, start):
+    entering, h = [], h0
+    for t, state in enumerate(states):
+        if start[(t + 1) % len(states)]:
+            h = h0
+        entering.append(h)
+        h = step(h, state)
+    return torch.stack(entering)
+
+
+@_early.again
+def _(step, h0, states, start):
+    resets = start.roll(-1)
+    return _unroll(step, h0, states, resets)
