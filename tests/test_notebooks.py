@@ -51,3 +51,15 @@ def test_it_was_saved_tidily(path):
     text = path.read_text(encoding="utf-8")
     tidy = normalised(nbformat.reads(text, as_version=4))
     assert text == tidy, f"python tools/run_notebooks.py --no-run {path.relative_to(ROOT)}"
+
+
+def test_what_it_shows_is_compared(path):
+    # Solutions are compared whole, chapters only where they say so: in their summaries.
+    tag = "nbval-check-output"
+    checked = [
+        cell
+        for cell in code_cells(path)
+        if cell.outputs
+        and (path.is_relative_to(ROOT / "solutions") or tag in cell.metadata.get("tags", []))
+    ]
+    assert checked, f"no cell with outputs has the tag {tag}"
