@@ -36,7 +36,7 @@ def algorithm(name, kind, seed, network=rlx.networks.MLPPolicy, actions="discret
     return made(agent, policy, gamma=GAMMA, lr=1e-2, **settings | options)
 
 
-UPDATES = {"REINFORCE": 60, "ActorCritic": 120, "A2C": 100, "PPO": 50, "OffPAC": 90}
+UPDATES = {"REINFORCE": 120, "ActorCritic": 120, "A2C": 100, "PPO": 50, "OffPAC": 90}
 
 
 class BlindValue(rlx.networks.MLPPolicy):
