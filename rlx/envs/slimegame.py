@@ -170,8 +170,9 @@ class SlimeGame:
 
     def _move_agents(self, left: np.ndarray, right: np.ndarray) -> None:
         pressed = np.empty((3, 2, self.num_courts), dtype=np.int8)
-        np.greater(np.transpose(left), 0, out=pressed[:, LEFT], casting="unsafe")
-        np.greater(np.transpose(right), 0, out=pressed[:, RIGHT], casting="unsafe")
+        for side, buttons in enumerate((left, right)):
+            buttons = np.asarray(buttons)  # to compare a bool with 0 is slow, and of no use
+            pressed[:, side] = (buttons if buttons.dtype == bool else buttons > 0).T
         forward, backward, jump = pressed
         x, y, vx, vy = self.agents
         vy += GRAVITY * DT
