@@ -1,0 +1,161 @@
+"""Learn slime volleyball by self-play: PPO against a pool of its own past selves.
+
+    python examples/slime.py --minutes 12 --checkpoint runs/slime.pt --film runs/slime.html
+
+Training plays single rallies (rlx/SlimeRally-v0). The first opponent presses random buttons; every
+`--every` updates a snapshot of the policy joins the pool. At the end whole games are played against
+players it has never trained with, and against its own past, from both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+import rlx
+from rlx.envs.selfplay import OpponentPool, match
+
+
+class SelfPlay(rlx.algos.PPO):
+    """PPO whose environments play against `pool`, which gains a snapshot every `every` updates."""
+
+    def __init__(self, agent, policy, pool: OpponentPool, every: int, **options) -> None:
+        super().__init__(agent, policy, **options)
+        self.pool, self.every = pool, every
+
+    def update(self) -> dict[str, float]:
+        metrics = super().update()
+        if self.updates % self.every == 0:
+            self.pool.add(self.policy, f"after {self.updates} updates")
+        return metrics | {"pool": len(self.pool)}
+
+    def state_dict(self) -> dict[str, Any]:
+        past = [
+            {
+                "name": member.name,
+                "results": [member.won, member.drawn, member.lost],
+                "weights": None
+                if isinstance(member.player, str)
+                else member.player.policy.state_dict(),
+                "scripted": member.player if isinstance(member.player, str) else None,
+            }
+            for member in self.pool
+        ]
+        return {**super().state_dict(), "past": past}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        own = self.policy.state_dict()
+        self.pool.members.clear()
+        for saved in state["past"]:
+            if saved["weights"] is not None:
+                self.policy.load_state_dict(saved["weights"])
+            member = self.pool.add(saved["scripted"] or self.policy, saved["name"])
+            member.won, member.drawn, member.lost = saved["results"]
+        self.policy.load_state_dict(own)
+        super().load_state_dict(state)
+
+
+def build(args: argparse.Namespace) -> SelfPlay:
+    torch.manual_seed(args.seed)
+    pool = OpponentPool("random", rule="latest", size=args.pool)
+    agent = rlx.Agent(rlx.envs.make_vec("SlimeRally-v0", args.envs, opponent=pool), seed=args.seed)
+    policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space)
+    return SelfPlay(
+        agent,
+        policy,
+        agent.env.unwrapped.opponent,
+        args.every,
+        n_steps=128,
+        epochs=4,
+        minibatches=8,
+        lr=args.lr,
+        gamma=0.99,
+        gae_lambda=0.98,
+        entropy_reg=0.003,
+        grad_clip=0.5,
+    )
+
+
+def table(algorithm: SelfPlay, games: int) -> str:
+    """Whole games against others and against the past, as a Markdown table."""
+    past = [member for member in algorithm.pool if not isinstance(member.player, str)]
+    others = {"random": "random", "follower (scripted)": "follower"}
+    if past:
+        others[f"itself {past[0].name}"] = past[0].player
+        others[f"itself {past[len(past) // 2].name}"] = past[len(past) // 2].player
+    lines = ["| against | mean score | win rate | 95 % interval |", "|---|---|---|---|"]
+    for name, player in others.items():
+        result = match(algorithm.policy, player, games, seed=1)
+        low, high = result.interval
+        mean = result.scores.mean()
+        lines.append(f"| {name} | {mean:+.2f} | {result.win_rate:.2f} | {low:.2f} to {high:.2f} |")
+    return "\n".join(lines)
+
+
+def film(policy: rlx.Parametric, path: Path) -> None:
+    """A game against the scripted player, as a page that any browser plays."""
+    from rlx.course import watch
+
+    env = rlx.envs.make("SlimeVolley-v0", opponent="follower", render_mode="rgb_array")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page = watch(env, policy, horizon=600, greedy=False)._repr_html_()
+    path.write_text(f'<!doctype html><meta charset="utf-8">{page}', encoding="utf-8")
+
+
+def main() -> None:
+    command = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    command.add_argument("--minutes", type=float, default=12.0, help="of training")
+    command.add_argument("--checkpoint", type=Path, help="save in this file, go on with --resume")
+    command.add_argument("--resume", action="store_true", help="go on from --checkpoint")
+    command.add_argument("--film", type=Path, help="write a game to this HTML file at the end")
+    command.add_argument("--games", type=int, default=100, help="in each line of the final table")
+    command.add_argument("--envs", type=int, default=128, help="courts played at once")
+    command.add_argument("--every", type=int, default=20, help="updates between two snapshots")
+    command.add_argument("--pool", type=int, default=40, help="opponents that are kept")
+    command.add_argument("--lr", type=float, default=1e-3, help="learning rate")
+    command.add_argument("--seed", type=int, default=0, help="of everything")
+    args = command.parse_args()
+    if args.resume and not args.checkpoint:
+        command.error("--resume needs --checkpoint, the file to go on from")
+    algorithm = build(args)
+
+    def line(algorithm: SelfPlay, metrics: dict[str, float]) -> None:
+        if algorithm.updates % (2 * args.every) == 0:
+            score = match(algorithm.policy, "random", 40, seed=0).scores.mean()
+            tqdm.write(
+                f"update {algorithm.updates}  {algorithm.steps:,} steps  "
+                f"{metrics['seconds']:.0f} s  rally {metrics['length']:.0f} steps  "
+                f"score against random {score:+.2f}"
+            )
+
+    try:
+        rlx.train(
+            algorithm,
+            seconds=60 * args.minutes,
+            callbacks=[line],
+            checkpoint=args.checkpoint,
+            seed=args.seed,
+            resume=args.resume,
+        )
+    except (ValueError, OSError, FloatingPointError) as error:
+        message = " ".join([str(error), *getattr(error, "__notes__", [])])
+        command.error(message.replace("resume=True", "--resume"))
+    print(f"{algorithm.steps:,} steps in {algorithm.seconds / 60:.1f} minutes of training")
+    print(table(algorithm, args.games))
+    if args.film:
+        film(algorithm.policy, args.film)
+        print(f"a game against the follower: {args.film}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
