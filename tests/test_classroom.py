@@ -126,7 +126,7 @@ def endless(notebook):
     cell(notebook, "best").source = BEST
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_submissions_get_the_points_they_deserve(tmp_path):
     course = Course(tmp_path, toy(), "toy")
     assert course.path("exercises").read_text() == released(toy())  # as `make exercises` writes it
