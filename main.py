@@ -64,7 +64,7 @@ COMMON = dict(
     max_rbusage=5,
 )
 DEFAULTS: dict[tuple[str, bool], dict] = {  # (algorithm, recurrent): what differs from COMMON
-    ("rf", True): dict(lr=5e-3, gamma=0.98, entropy_reg=0.03, grad_clip=0.5),
+    ("rf", True): dict(gamma=0.95, entropy_reg=0.03, grad_clip=0.5),
     ("a2c", False): dict(horizon=16),
     ("a2c", True): dict(horizon=16),
     ("ppo", False): dict(batch_size=64, horizon=32, gamma=0.98, gae_lambda=0.9, entropy_reg=0.0),

@@ -22,8 +22,21 @@ def test_cartpole_is_learned(seed):
     assert running_return("--env CartPole-v1", seed, episodes=1200, goal=400) >= 400
 
 
+INCOMPLETE = "--env IncompleteCartPole-v1"
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_a_recurrent_policy_learns_incomplete_cartpole(seed):
-    """Untrained it has about 20; the seeds that were tried had 120 after 800 episodes."""
-    line = "--env IncompleteCartPole-v1 --policytype rnn"
-    assert running_return(line, seed, episodes=1600, goal=120) >= 120
+    """After 1000 episodes four seeds had 346, 456, 484 and 439."""
+    line = f"{INCOMPLETE} --policytype rnn"
+    assert running_return(line, seed, episodes=1000, goal=300) >= 300
+
+
+@pytest.mark.parametrize(("lr", "seed"), [(0.003, 0), (0.01, 0), (0.01, 1)])
+def test_a_feed_forward_policy_does_not_keep_up(lr, seed):
+    """With the same settings, 127 at that learning rate or 83 to 167 at this one.
+
+    It does learn in the end, for the cart's velocity tells something of the pole's. And it may be
+    hurried: with 0.02 the four seeds had 261, 170, 229 and 431, up and down all the way."""
+    line = f"{INCOMPLETE} --gamma 0.95 --entropy_reg 0.03 --grad_clip 0.5 --lr {lr}"
+    assert running_return(line, seed, episodes=1000, goal=None) < 250
