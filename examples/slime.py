@@ -62,7 +62,7 @@ class SelfPlay(rlx.algos.PPO):
 
 def build(args: argparse.Namespace) -> SelfPlay:
     torch.manual_seed(args.seed)
-    pool = OpponentPool("random", rule="latest", size=args.pool)
+    pool = OpponentPool("random", "follower", rule="hard", size=args.pool)
     agent = rlx.Agent(rlx.envs.make_vec("SlimeRally-v0", args.envs, opponent=pool), seed=args.seed)
     policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space)
     return SelfPlay(
@@ -118,7 +118,7 @@ def main() -> None:
     command.add_argument("--games", type=int, default=100, help="in each line of the final table")
     command.add_argument("--envs", type=int, default=128, help="courts played at once")
     command.add_argument("--every", type=int, default=20, help="updates between two snapshots")
-    command.add_argument("--pool", type=int, default=40, help="opponents that are kept")
+    command.add_argument("--pool", type=int, default=8, help="opponents that are kept")
     command.add_argument("--lr", type=float, default=1e-3, help="learning rate")
     command.add_argument("--seed", type=int, default=0, help="of everything")
     args = command.parse_args()

@@ -814,7 +814,7 @@ def test_a_misspelt_option_is_an_error(kind):
 # ---------------------------------------------------------------------- what a policy must have
 
 
-@pytest.mark.parametrize("kind", [ActorCritic, A2C, OffPAC])
+@pytest.mark.parametrize("kind", [ActorCritic, A2C, PPO, OffPAC])
 def test_a_policy_without_a_value_is_an_error_that_names_the_cure(kind):
     agent = make_agent("discrete")
     policy = MLPPolicy(agent.observation_space, agent.action_space, value=False)
@@ -835,7 +835,7 @@ class Squashed(rlx.Parametric):
         return None, dist, self.value.expand(len(mean))
 
 
-@pytest.mark.parametrize("kind", [REINFORCE, ActorCritic, A2C, OffPAC])
+@pytest.mark.parametrize("kind", [REINFORCE, ActorCritic, A2C, PPO, OffPAC])
 def test_an_entropy_without_closed_form_is_missed_only_as_a_bonus(kind):
     torch.manual_seed(0)
     policy, size = Squashed(), {"n_steps": 40} if kind in ON_SEGMENTS else {"batch_size": 10}
@@ -847,7 +847,7 @@ def test_an_entropy_without_closed_form_is_missed_only_as_a_bonus(kind):
     entropy = -(logprob.exp() * (logprob - (1 - x.tanh() ** 2 + 1e-12).log())).sum() * 16 / 4000
     assert metrics["entropy"] == pytest.approx(entropy.item(), abs=0.3)
     with pytest.raises(RuntimeError, match="closed form"):
-        kind(make_agent("continuous"), Squashed(), **size).update()
+        kind(make_agent("continuous"), Squashed(), entropy_reg=0.01, **size).update()
 
 
 # ---------------------------------------------------------------------- metrics

@@ -58,7 +58,7 @@ class PPO(Algorithm):
             passes += epoch
             if self.target_kl and np.mean([one["approx_kl"] for one in epoch]) > self.target_kl:
                 break
-        values, *_ = rollout.others
+        values = self.value_of(rollout)
         return self.report(
             len(rollout),
             explained_variance=functional.explained_variance(values, rollout.returns).item(),
@@ -72,8 +72,7 @@ class PPO(Algorithm):
         # One step of one environment may be the reset between two episodes: no rows. Then the next.
         rollout = runner.segment(self.n_steps, dry=True) or runner.segment(self.n_steps, dry=True)
         rollout = runner.evaluate(rollout)
-        values, *_ = rollout.others
-        rollout.gae(values, self.gamma, self.gae_lambda)
+        rollout.gae(self.value_of(rollout), self.gamma, self.gae_lambda)
         return rollout[:-1]  # end rows have served: their values are in the targets
 
     def split(self, rollout: Rollout) -> list[Rollout]:
@@ -84,7 +83,7 @@ class PPO(Algorithm):
     def improve(self, batch: Rollout) -> dict[str, float]:
         """One gradient step on the clipped surrogate."""
         new = self.agent(self.policy).evaluate(batch)
-        values, *_ = new.others
+        values, entropy = self.value_of(new), self.entropy_of(new)
         advantages = batch.advantages
         if self.standardize_return:
             advantages = functional.normalize(advantages)
@@ -93,11 +92,11 @@ class PPO(Algorithm):
                 new.logprobs, batch.logprobs, advantages, self.clip
             ),
             value_loss=self.value_coef * mse_loss(values, batch.returns),
-            entropy_loss=-self.entropy_reg * new.entropy.mean(),
+            entropy_loss=-self.entropy_reg * entropy,
         )
         with torch.no_grad():
             return {
-                "entropy": new.entropy.mean().item(),
+                "entropy": entropy.item(),
                 "approx_kl": functional.approx_kl(new.logprobs, batch.logprobs).item(),
                 "clipfrac": functional.clip_fraction(
                     new.logprobs, batch.logprobs, self.clip

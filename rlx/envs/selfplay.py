@@ -58,8 +58,9 @@ class OpponentPool(Player):
       draw included (prioritised fictitious self-play: Vinyals et al., 2019, "Grandmaster level in
       StarCraft II").
 
-    Beyond `size` members, the oldest leave; games against them are played to the end. Environments
-    play against `seated` copies, which share the members and their results with the pool.
+    Beyond `size` members, the oldest snapshots of policies leave; games against them are played to
+    the end. Environments play against `seated` copies, which share the members and their results
+    with the pool.
     """
 
     def __init__(
@@ -98,8 +99,9 @@ class OpponentPool(Player):
         member = Member(name or number, player)
         self._added[0] += 1
         self.members.append(member)
-        if self.size is not None:
-            del self.members[: -self.size]
+        if self.size is not None and len(self.members) > self.size:
+            past = (m for m in self.members if isinstance(m.player, PolicyPlayer))
+            self.members.remove(next(past, self.members[0]))
         return member
 
     def probabilities(self) -> np.ndarray:
