@@ -128,6 +128,7 @@ def swap(**answers: Callable) -> Iterator[None]:
 
     A name is that of an exercise, or of a function in `rlx.functional`. On leaving, the library's
     own are back. A wrong function is not refused: see what it does."""
+    load()
     with contextlib.ExitStack() as undo:
         for name, answer in answers.items():
             if name not in EXERCISES and hasattr(functional, name):
