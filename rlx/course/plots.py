@@ -57,11 +57,11 @@ def curves(
             ax.plot(*seed, color=colour, alpha=0.3, lw=0.8)
         mean = interquartile_mean(values)
         ax.plot(grid, mean, color=colour, lw=2.2, label=name or None)
-        text = f"{name or 'mean'} ends at {mean[-1]:.0f}"
+        text = f"{name or 'mean'} ends at {mean[-1]:.3g}"
         if len(seeds) > 1:
             low, high = interval(values)
             ax.fill_between(grid, low, high, color=colour, alpha=0.2, lw=0)
-            text += f" (95 % interval {low[-1]:.0f} to {high[-1]:.0f}, {len(seeds)} seeds)"
+            text += f" (95 % interval {low[-1]:.3g} to {high[-1]:.3g}, {len(seeds)} seeds)"
         said.append(text)
     y_label = "return, last 100 episodes" if y == "running_return" else y.replace("_", " ")
     ax.set(xlabel=x.replace("steps", "environment steps"), ylabel=y_label, title=title)
