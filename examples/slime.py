@@ -2,9 +2,10 @@
 
     python examples/slime.py --minutes 12 --checkpoint runs/slime.pt --film runs/slime.html
 
-Training plays single rallies (rlx/SlimeRally-v0). The first opponent presses random buttons; every
-`--every` updates a snapshot of the policy joins the pool. At the end whole games are played against
-players it has never trained with, and against its own past, from both sides.
+Training plays single rallies (rlx/SlimeRally-v0). The pool begins with two scripted players: one
+presses random buttons, one follows the ball. Every `--every` updates a snapshot of the policy joins
+them, and the oldest one leaves. Whom it meets next is drawn by how often it still loses to them. At
+the end it plays whole games, from both sides.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tqdm.auto import tqdm
 
 import rlx
 from rlx.envs.selfplay import OpponentPool, match
+from rlx.envs.slimeplayers import PolicyPlayer
 
 
 class SelfPlay(rlx.algos.PPO):
@@ -82,7 +84,8 @@ def build(args: argparse.Namespace) -> SelfPlay:
 
 
 def table(algorithm: SelfPlay, games: int) -> str:
-    """Whole games against others and against the past, as a Markdown table."""
+    """Whole games, with its most probable actions, against others and against its past."""
+    ours = PolicyPlayer(algorithm.policy, greedy=True)
     past = [member for member in algorithm.pool if not isinstance(member.player, str)]
     others = {"random": "random", "follower (scripted)": "follower"}
     if past:
@@ -90,7 +93,7 @@ def table(algorithm: SelfPlay, games: int) -> str:
         others[f"itself {past[len(past) // 2].name}"] = past[len(past) // 2].player
     lines = ["| against | mean score | win rate | 95 % interval |", "|---|---|---|---|"]
     for name, player in others.items():
-        result = match(algorithm.policy, player, games, seed=1)
+        result = match(ours, player, games, seed=1)
         low, high = result.interval
         mean = result.scores.mean()
         lines.append(f"| {name} | {mean:+.2f} | {result.win_rate:.2f} | {low:.2f} to {high:.2f} |")
@@ -103,7 +106,7 @@ def film(policy: rlx.Parametric, path: Path) -> None:
 
     env = rlx.envs.make("SlimeVolley-v0", opponent="follower", render_mode="rgb_array")
     path.parent.mkdir(parents=True, exist_ok=True)
-    page = watch(env, policy, horizon=600, greedy=False)._repr_html_()
+    page = watch(env, policy, horizon=600)._repr_html_()
     path.write_text(f'<!doctype html><meta charset="utf-8">{page}', encoding="utf-8")
 
 
