@@ -27,5 +27,5 @@ def test_the_readme_trains_an_agent_and_adds_an_algorithm(blocks, capsys):
 
 def test_every_file_it_shows_is_there(blocks):
     text = README.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (README.parent / target).exists(), target
