@@ -1,6 +1,6 @@
 """rlx: deep reinforcement learning in PyTorch, short enough to read in one sitting."""
 
-from rlx import algos, callbacks, checkpoint, envs, functional, networks
+from rlx import algos, callbacks, checkpoint, critics, envs, functional, networks
 from rlx.agent import Agent
 from rlx.policy import ActionDistribution, Parametric, SquashedNormal
 from rlx.replay import Replay
@@ -20,6 +20,7 @@ __all__ = [
     "algos",
     "callbacks",
     "checkpoint",
+    "critics",
     "envs",
     "functional",
     "networks",

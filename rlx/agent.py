@@ -13,7 +13,7 @@ from torch import Tensor
 from rlx import envs as rlx_envs
 from rlx.batch import EnvBatch
 from rlx.evaluation import evaluate, is_recurrent
-from rlx.policy import Parametric
+from rlx.policy import ActionDistribution, Parametric
 from rlx.rollout import Rollout
 from rlx.sampling import Carry, Finished, collect, reset
 
@@ -179,6 +179,7 @@ class Runner:
         rollout: Rollout,
         sample: bool = False,
         actions: Tensor | Iterable[Tensor] | None = None,
+        greedy: bool = False,
     ) -> Rollout:
         """Run this policy over the stored states and actions: a new Rollout, rows in that order.
 
@@ -189,11 +190,14 @@ class Runner:
         its stored recurrent state (another policy's, perhaps: it is used as it is).
 
         `sample=True` draws new actions (`rsample`) at every row, end rows included, with their true
-        log-probabilities there. `actions` evaluates the given ones instead of the stored."""
+        log-probabilities there; `greedy=True` takes each distribution's mode, likewise. `actions`
+        evaluates the given ones instead of the stored."""
         if not len(rollout):
             raise ValueError("cannot evaluate an empty rollout")
-        if sample and actions is not None:
-            raise ValueError("evaluate: give actions or sample=True, not both")
+        if sample + greedy + (actions is not None) > 1:
+            raise ValueError("evaluate: give either actions, sample=True or greedy=True")
+        draw = ActionDistribution.rsample if sample else None
+        draw = ActionDistribution.mode.fget if greedy else draw
         device = self.agent.envs.device
         rollout = rollout if rollout.states.device == device else rollout.to(device)
         if actions is None:
@@ -202,4 +206,4 @@ class Runner:
         if any(action.shape[:1] != (len(rollout),) for action in stored):
             shapes = [tuple(action.shape) for action in stored]
             raise ValueError(f"evaluate: actions of shapes {shapes} for {len(rollout)} rows")
-        return evaluate(self.policy, rollout, stored, sample)
+        return evaluate(self.policy, rollout, stored, draw)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
@@ -20,32 +22,34 @@ from rlx.policy import (
 from rlx.rollout import Rollout
 from rlx.sampling import _forget
 
+Draw = Callable[[ActionDistribution], tuple[Tensor, ...]]
+
 
 def evaluate(
-    policy: Parametric, rollout: Rollout, stored: tuple[Tensor, ...], sample: bool
+    policy: Parametric, rollout: Rollout, stored: tuple[Tensor, ...], draw: Draw | None
 ) -> Rollout:
-    """What `agent(policy).evaluate(rollout)` does, with `stored` as the actions."""
+    """What `agent(policy).evaluate(rollout)` does, with the `stored` actions, or with `draw`n ones."""
     with no_validation():
-        return _evaluate(policy, rollout, stored, sample)
+        return _evaluate(policy, rollout, stored, draw)
 
 
 def _evaluate(
-    policy: Parametric, rollout: Rollout, stored: tuple[Tensor, ...], sample: bool
+    policy: Parametric, rollout: Rollout, stored: tuple[Tensor, ...], draw: Draw | None
 ) -> Rollout:
     end = rollout.end
     recurrent = is_recurrent(policy, rollout.states, *stored)
     if not recurrent or rollout.vectorized:
         recur = _stored_states(policy, rollout, slice(None)) if recurrent else None
         output = run(policy, recur, rollout.states, *stored)
-        return _evaluated(rollout, _score(output, stored, end, sample), output.dist)
+        return _evaluated(rollout, _score(output, stored, end, draw), output.dist)
     packing = _Packing(rollout)
     fresh = rollout.start[packing.first].numpy(force=True)
     recur = None if fresh.all() else _stored_states(policy, rollout, packing.first)
     recur = _forget(recur, fresh)
     packed, end = packing.pack(rollout.states), end[packing.rows]
     actions = apply(lambda action: action[packing.rows], stored)
-    if type(policy).unroll is not Parametric.unroll and not policy.takes_actions:
-        scored = _score(run_sequences(policy, recur, packed), actions, end, sample)
+    if type(policy).unroll is not Parametric.unroll:
+        scored = _score(run_sequences(policy, recur, packed, *actions), actions, end, draw)
     else:
         pieces, at = [], 0
         for size in packed.batch_sizes.tolist():  # longest first: the batch shrinks as they end
@@ -53,7 +57,7 @@ def _evaluate(
             recur = apply(lambda h, size=size: h[:size], recur)
             now = apply(lambda action, rows=rows: action[rows], actions)
             output = run(policy, recur, packed.data[rows], *now)
-            pieces.append(_score(output, now, end[rows], sample))
+            pieces.append(_score(output, now, end[rows], draw))
             recur, at = output.recur_state, at + size
         scored = join("the columns that were evaluated", torch.cat, pieces)
     return _evaluated(rollout, apply(lambda column: column[packing.place], scored), None)
@@ -104,19 +108,19 @@ def _stored_states(policy: Parametric, rollout: Rollout, rows: Tensor | slice) -
     return stored
 
 
-def _score(output: Output, actions: tuple[Tensor, ...], end: Tensor, sample: bool) -> tuple:
+def _score(output: Output, actions: tuple[Tensor, ...], end: Tensor, draw: Draw | None) -> tuple:
     """(actions, log-probabilities, entropy, others) of some rows."""
     dist = output.dist
     if dist is None:
-        if sample:
-            raise ValueError("sample=True: this network returns no action distribution (a critic?)")
+        if draw:
+            raise ValueError("this network returns no action distribution to draw from (a critic?)")
         return actions, None, None, output.others
     try:
         entropy = dist.entropy()
     except NotImplementedError:
         entropy = None  # no closed form: an error only for those who read it
-    if sample:
-        actions = dist.rsample()
+    if draw:
+        actions = draw(dist)
         return actions, dist.log_prob(*actions), entropy, output.others
     scored = actions
     if end.any():

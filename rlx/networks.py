@@ -21,11 +21,11 @@ def linear(n_in: int, n_out: int, gain: float = math.sqrt(2)) -> nn.Linear:
     return layer
 
 
-def mlp(n_in: int, hidden: tuple[int, ...]) -> nn.Sequential:
-    """Linear and tanh layers in turn; the last is a tanh of size `hidden[-1]`."""
+def mlp(n_in: int, hidden: tuple[int, ...], activation: type[nn.Module] = nn.Tanh) -> nn.Sequential:
+    """Linear layers and an activation in turn, which is also the last, of size `hidden[-1]`."""
     layers: list[nn.Module] = [nn.Flatten()]
     for n_out in hidden:
-        layers += [linear(n_in, n_out), nn.Tanh()]
+        layers += [linear(n_in, n_out), activation()]
         n_in = n_out
     return nn.Sequential(*layers)
 
@@ -143,7 +143,35 @@ class Memory(nn.Module):
         return tuple(part[0, :still] for part in last), outputs.flatten(0, 1).index_select(0, rows)
 
 
-class GRUPolicy(Parametric):
+class Remembering(Parametric):
+    """Features of what was seen, for `heads` to read: the observation itself, flattened, or what a
+    `memory` makes of it and all before it.
+
+    A subclass makes `self.memory`, a `Memory` or None (feed-forward), and writes `heads(features,
+    *actions)`, which returns what `forward` returns after the recurrent state."""
+
+    memory: Memory | None
+
+    def forward(self, *states):
+        recur_state, state, *actions = states
+        features = state.flatten(1)
+        if self.memory is None:
+            return None, *self.heads(features, *actions)
+        recur_state = self.memory.step(recur_state, features)
+        return recur_state, *self.heads(recur_state[0], *actions)
+
+    def unroll(
+        self, recur_state: tuple[Tensor, ...] | None, packed_states: PackedSequence, *actions
+    ):
+        packed_states = packed_states._replace(data=packed_states.data.flatten(1))
+        recur_state, outputs = self.memory.unroll(recur_state, packed_states)
+        return recur_state, *self.heads(outputs, *actions)
+
+    def heads(self, features: Tensor, *actions: Tensor) -> tuple:
+        raise NotImplementedError(f"{type(self).__name__} must define heads(features, *actions)")
+
+
+class GRUPolicy(Remembering):
     """Recurrent: what a GRU remembers is read by one network for the actions and, with `value`,
     another for the value.
 
@@ -166,16 +194,6 @@ class GRUPolicy(Parametric):
         self.actor = nn.Sequential(mlp(hidden, (hidden,)), ActionHead(hidden, action_space))
         critic = nn.Sequential(mlp(hidden, (hidden,)), linear(hidden, 1, gain=1.0))
         self.critic = critic if value else None
-
-    def forward(self, *states):
-        recur_state, state = states
-        recur_state = self.memory.step(recur_state, state.flatten(1))
-        return recur_state, *self.heads(recur_state[0])
-
-    def unroll(self, recur_state: tuple[Tensor, ...] | None, packed_states: PackedSequence):
-        packed_states = packed_states._replace(data=packed_states.data.flatten(1))
-        recur_state, outputs = self.memory.unroll(recur_state, packed_states)
-        return recur_state, *self.heads(outputs)
 
     def heads(self, features: Tensor) -> tuple[ActionDistribution, ...]:
         dist = self.actor(features)

@@ -38,7 +38,7 @@ class Parametric(nn.Module):
     of `forward` for whole sequences at once: `packed_states` is a `PackedSequence`, `recur_state`
     the state entering each sequence (None: zeros); it returns the same things, one entry for each
     row of `packed_states.data`. `evaluate` prefers it to a loop over `forward`: a fused `nn.GRU` is
-    faster.
+    faster. A critic's `unroll` is also given the actions, one entry for each of these rows.
     """
 
     takes_actions: bool = False
@@ -49,7 +49,7 @@ class Parametric(nn.Module):
     def forward(self, *states):
         raise NotImplementedError(f"{type(self).__name__} must define forward(self, *states)")
 
-    def unroll(self, recur_state: RecurState, packed_states: PackedSequence):
+    def unroll(self, recur_state: RecurState, packed_states: PackedSequence, *actions: Tensor):
         raise NotImplementedError(f"{type(self).__name__} does not define unroll")
 
 
@@ -169,37 +169,79 @@ class Categorical(torch.distributions.Categorical):
         return self._param.softmax(-1)
 
 
-class SquashedNormal(Distribution):
-    """tanh of a Gaussian: actions in (-1, 1) (Haarnoja et al., 2018, "Soft actor-critic", app. C).
+class EpsilonGreedy(Categorical):
+    """The best of the actions by their values `q` (B, A); with probability ε any, evenly.
 
-    `mean` and `std` are (B, D). Samples stay inside ±(1 − 1e-6), so that their density is finite.
-    There is no closed-form entropy; use `-rollout.logprobs` as its estimate.
+    `epsilon` is one number (a tensor of shape ()), or one a row, (B,). Its `mode` is the best."""
+
+    def __init__(self, q: Tensor, epsilon: Tensor) -> None:
+        self.q, self.epsilon, self._num_events = q, epsilon, q.shape[-1]
+        Distribution.__init__(self, q.shape[:-1], validate_args=False)
+
+    @lazy_property
+    def probs(self) -> Tensor:
+        if self.epsilon.ndim and len(self.epsilon) != len(self.q):
+            raise ValueError(
+                f"{len(self.epsilon)} environments have an epsilon of their own, and these are "
+                f"{len(self.q)} rows: act greedily, run the network itself, or set one epsilon"
+            )
+        greedy = torch.nn.functional.one_hot(self.mode, self._num_events)
+        epsilon = self.epsilon.unsqueeze(-1)
+        return epsilon / self._num_events + (1 - epsilon) * greedy
+
+    @lazy_property
+    def logits(self) -> Tensor:
+        return self.probs.log()
+
+    _param = probs  # what a sample is drawn by
+
+    @property
+    def mode(self) -> Tensor:
+        return self.q.argmax(-1)
+
+
+class SquashedNormal(Distribution):
+    """tanh of a Gaussian, stretched to actions in (low, high) (Haarnoja et al., 2018, "Soft
+    actor-critic", app. C).
+
+    `mean` and `std`, before the tanh, are (B, D); `low` and `high` numbers or (D,). Samples stay a
+    millionth of the range inside, so that their density is finite. There is no closed-form
+    entropy; use `-rollout.logprobs` as its estimate.
     """
 
     arg_constraints = {}
     has_rsample = True
     limit = 1 - 1e-6
 
-    def __init__(self, mean: Tensor, std: Tensor) -> None:
+    def __init__(
+        self, mean: Tensor, std: Tensor, low: Tensor | float = -1.0, high: Tensor | float = 1.0
+    ) -> None:
         self.base = Normal(mean, std)
+        self.middle = torch.as_tensor((high + low) / 2, dtype=mean.dtype, device=mean.device)
+        self.scale = torch.as_tensor((high - low) / 2, dtype=mean.dtype, device=mean.device)
         super().__init__(self.base.batch_shape, validate_args=False)
 
     @property
     def support(self):
-        return torch.distributions.constraints.interval(-1.0, 1.0)
+        low, high = self.middle - self.scale, self.middle + self.scale
+        return torch.distributions.constraints.interval(low, high)
+
+    def _squash(self, before: Tensor) -> Tensor:
+        return self.middle + self.scale * before.tanh().clamp(-self.limit, self.limit)
 
     @property
     def mode(self) -> Tensor:
-        return self.base.mean.tanh().clamp(-self.limit, self.limit)
+        return self._squash(self.base.mean)
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
-        return self.base.rsample(sample_shape).tanh().clamp(-self.limit, self.limit)
+        return self._squash(self.base.rsample(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        before = value.clamp(-self.limit, self.limit).atanh()
+        squashed = (value - self.middle) / self.scale
+        before = squashed.clamp(-self.limit, self.limit).atanh()
         # log(1 − tanh²u) = 2 (log 2 − u − softplus(−2u)), without cancellation for large |u|.
         slope = 2 * (math.log(2) - before - nn.functional.softplus(-2 * before))
-        return self.base.log_prob(before) - slope
+        return self.base.log_prob(before) - slope - self.scale.log()
 
     def entropy(self) -> Tensor:
         raise NotImplementedError(
@@ -254,9 +296,12 @@ def run(policy: Parametric, recur_state: RecurState, states: Tensor, *actions: T
     return output
 
 
-def run_sequences(policy: Parametric, recur_state: RecurState, packed: PackedSequence) -> Output:
+def run_sequences(
+    policy: Parametric, recur_state: RecurState, packed: PackedSequence, *actions: Tensor
+) -> Output:
     """The same for whole sequences, through the policy's own `unroll`."""
-    return _checked(policy, policy.unroll, (recur_state, packed), packed.data)
+    inputs = (recur_state, packed, *actions) if policy.takes_actions else (recur_state, packed)
+    return _checked(policy, policy.unroll, inputs, packed.data)
 
 
 def memory_of(recur_state: RecurState, n_rows: int | None = None) -> tuple[tuple[int, ...], ...]:

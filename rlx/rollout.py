@@ -370,6 +370,13 @@ class Rollout:
         Recurrent states travel along. Returns cannot be computed after it: compute them before."""
         return self._with(lengths=[1] * len(self), vectorized=True)
 
+    def fresh(self) -> Rollout:
+        """The same rows as if each episode or fragment began at a reset: `evaluate` enters them
+        with zeros. For a recurrent critic, whose own states no rollout holds."""
+        first = torch.zeros_like(self.start)
+        first[torch.from_numpy(self._offsets())] = True
+        return self._with(start=first, recur_states=None)
+
     def shuffle(self, generator: torch.Generator | None = None) -> Rollout:
         """Permute episodes (rows, once vectorized) in place; returns self.
 

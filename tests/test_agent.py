@@ -561,7 +561,7 @@ def test_sample_draws_new_actions_at_every_row(cls):
     again = agent(policy).evaluate(open_ended, actions=[a.detach() for a in drawn.actions])
     assert_close(again.logprobs, drawn.logprobs, rtol=0, atol=1e-5)
     assert_close(again.entropy, drawn.entropy, rtol=0, atol=1e-5)
-    with pytest.raises(ValueError, match="not both"):
+    with pytest.raises(ValueError, match="give either"):
         agent(policy).evaluate(rollout, sample=True, actions=rollout.actions)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rlx.agent import Agent
 from rlx.policy import Parametric
@@ -20,7 +20,8 @@ class Algorithm:
 
     A subclass writes `update()`, which samples, computes a loss, calls `self.minimize(**terms)` and
     returns `self.report(...)`: a dict of metrics under their usual names. The agent's optimizer is
-    used; if it has none, it gets Adam with learning rate `lr`. `grad_clip` bounds the gradient's
+    used; if it has none, it gets Adam with learning rate `lr`, for the policy and the `critics`, if
+    there are any. `grad_clip` bounds the gradient's
     norm (0: not at all). `steps`, `episodes` and `updates` count what has been done so far,
     `recent` holds the returns of the last 100 episodes.
     """
@@ -29,18 +30,27 @@ class Algorithm:
     entropy_reg = 0.0
 
     def __init__(
-        self, agent: Agent, policy: Parametric, *, lr: float = 3e-3, grad_clip: float = 0.0
+        self,
+        agent: Agent,
+        policy: Parametric,
+        *critics: nn.Module,
+        lr: float = 3e-3,
+        grad_clip: float = 0.0,
     ) -> None:
         self.agent, self.policy, self.grad_clip = agent, policy, grad_clip
+        trained = (policy, *critics)
         if agent.optimizer is None:
+            parameters = [p for module in trained for p in module.parameters()]
             # fused: one kernel for all parameters, which for small networks is several times faster
-            agent.optimizer = torch.optim.Adam(policy.parameters(), lr=lr, fused=True)
+            agent.optimizer = torch.optim.Adam(parameters, lr=lr, fused=True)
         driven = {id(p) for group in agent.optimizer.param_groups for p in group["params"]}
-        if not any(id(p) in driven for p in policy.parameters()):
-            raise ValueError(
-                "this agent's optimizer drives another network, so this policy would never change: "
-                "make an agent for each algorithm, or agent.optimizer = None first"
-            )
+        for module in trained:
+            if not any(id(p) in driven for p in module.parameters()):
+                name = "policy" if module is policy else type(module).__name__
+                raise ValueError(
+                    f"this agent's optimizer drives another network, so this {name} would never "
+                    "change: make an agent for each algorithm, or agent.optimizer = None first"
+                )
         self.updates = self.steps = self.episodes = 0
         self.seconds = 0.0  # spent in the training loop
         self.recent: deque[float] = deque(maxlen=100)

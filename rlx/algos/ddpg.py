@@ -1,0 +1,61 @@
+"""DDPG: a deterministic policy that climbs the critic's gradient."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from rlx import functional
+from rlx.agent import Agent
+from rlx.algos.offpolicy import OffPolicy, frozen
+from rlx.critics import Critic
+from rlx.policy import Parametric
+from rlx.rollout import Rollout
+
+
+class DDPG(OffPolicy):
+    """Deep deterministic policy gradient (Lillicrap et al., 2016).
+
+    `policy` is a `NoisyPolicy`: what it adds to explore is part of its distribution, whose mode is
+    what is learned. `critic` takes actions and returns Q as its extras; by default it is a `Critic`
+    of the policy's kind.
+    """
+
+    counters = (*OffPolicy.counters, "count")
+    n_critics = 1
+    delay = 1  # critic steps for each of the policy's
+
+    def __init__(
+        self, agent: Agent, policy: Parametric, *, critic: Parametric | None = None, **options
+    ) -> None:
+        self.critic = critic or Critic.beside(policy, agent, self.n_critics)
+        super().__init__(agent, policy, self.critic, **options)
+        self.target_policy = copy.deepcopy(policy).requires_grad_(False)
+        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.count = 0  # critic steps taken
+
+    def improve(self, batch: Rollout) -> dict[str, float]:
+        rows, entered = self.counted(batch), batch.fresh()
+        with torch.no_grad():
+            actions = self.target_actions(batch)
+            values = self.agent(self.target_critic).evaluate(entered, actions=actions).others
+        returns = batch.n_step_returns(torch.stack(values).amin(0), self.gamma, self.n)[rows]
+        q = self.agent(self.critic).evaluate(entered).others
+        losses = {"value_loss": sum(mse_loss(one[rows], returns) for one in q)}
+        self.count += 1
+        if self.count % self.delay == 0:
+            actions = self.agent(self.policy).evaluate(batch, greedy=True).actions
+            with frozen(self.critic):
+                best = self.agent(self.critic).evaluate(entered, actions=actions).others[0]
+            losses["policy_loss"] = -best[rows].mean()
+        losses = self.minimize(**losses)
+        functional.polyak_update(self.target_critic, self.critic, self.tau)
+        functional.polyak_update(self.target_policy, self.policy, self.tau)
+        return {"q": q[0][rows].mean().item(), **losses}
+
+    def target_actions(self, batch: Rollout) -> tuple[Tensor, ...]:
+        """What the target policy would do at each row."""
+        return self.agent(self.target_policy).evaluate(batch, greedy=True).actions

@@ -1,0 +1,61 @@
+"""DQN: learn the value of every action, from whoever acted, and act by the best."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch.nn.functional import smooth_l1_loss
+
+from rlx import functional
+from rlx.agent import Agent
+from rlx.algos.offpolicy import OffPolicy
+from rlx.critics import QPolicy
+from rlx.policy import Parametric
+from rlx.rollout import Rollout
+
+
+class DQN(OffPolicy):
+    """Deep Q-learning (Mnih et al., 2015), double (van Hasselt et al., 2016), by n-step returns.
+
+    `policy` is a `QPolicy`, or the network of one. Its ε falls from the first of `epsilon` to the
+    second over `epsilon_steps` environment steps. With `epsilon_spread` above 0 every environment
+    has an ε of its own at the end, from the second of `epsilon`, e, down to e^(1 + spread) (Horgan
+    et al., 2018, Ape-X). With a recurrent network and longer windows this is R2D2.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        policy: Parametric,
+        *,
+        epsilon: tuple[float, float] = (1.0, 0.05),
+        epsilon_steps: int = 10_000,
+        epsilon_spread: float = 0.0,
+        **options: float,
+    ) -> None:
+        policy = policy if isinstance(policy, QPolicy) else QPolicy(policy)
+        super().__init__(agent, policy, **options)
+        self.first, last = epsilon
+        spread = torch.linspace(1, 1 + epsilon_spread, agent.num_envs)
+        last = last**spread if epsilon_spread else torch.tensor(last)
+        self.last, self.epsilon_steps = last.to(policy.epsilon.device), epsilon_steps
+        policy.epsilon = torch.full_like(self.last, self.first)
+        self.target = copy.deepcopy(policy.network).requires_grad_(False)
+
+    def update(self) -> dict[str, float]:
+        share = min(1.0, self.steps / self.epsilon_steps)
+        self.policy.epsilon = self.first + share * (self.last - self.first)
+        return {**super().update(), "epsilon": self.policy.epsilon.mean().item()}
+
+    def improve(self, batch: Rollout) -> dict[str, float]:
+        rows = self.counted(batch)
+        (q,) = self.agent(self.policy.network).evaluate(batch).others
+        with torch.no_grad():
+            (target_q,) = self.agent(self.target).evaluate(batch).others
+        values = functional.double_q_value(q, target_q)
+        returns = batch.n_step_returns(values, self.gamma, self.n)[rows]
+        chosen = q.gather(1, batch.actions[0][:, None]).squeeze(1)[rows]
+        losses = self.minimize(value_loss=smooth_l1_loss(chosen, returns))
+        functional.polyak_update(self.target, self.policy.network, self.tau)
+        return {"q": chosen.mean().item(), **losses}

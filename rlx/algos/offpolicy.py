@@ -1,0 +1,105 @@
+"""What the algorithms that replay single steps share: sample, store, and learn from windows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import ChainMap
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rlx.agent import Agent
+from rlx.algos.base import Algorithm
+from rlx.policy import Parametric
+from rlx.replay import Replay
+from rlx.rollout import Rollout
+
+
+class OffPolicy(Algorithm):
+    """Learns from a `Replay` of the last `capacity` rows.
+
+    Each update plays `n_steps` in every environment and stores them; then, once `warmup` rows are
+    in store, it takes `passes` gradient steps, each on `batch_size` windows of `length` rows. In a
+    window every step is learned from, by its `n`-step return (as far as the window goes). A
+    recurrent network needs windows of some length; where one begins in the middle of an episode,
+    the first `burn_in` rows only warm its memory up (Kapturowski et al., 2019, R2D2).
+
+    A subclass writes `improve(batch)`: one gradient step, after which its `targets` have moved by
+    the share `tau` towards the networks they are copies of.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        policy: Parametric,
+        *critics: nn.Module,
+        n_steps: int = 8,
+        passes: int = 8,
+        batch_size: int = 128,
+        length: int = 2,
+        burn_in: int = 0,
+        n: int | None = 1,
+        capacity: int = 100_000,
+        warmup: int = 1_000,
+        gamma: float = 0.99,
+        tau: float = 0.005,
+        **options: float,
+    ) -> None:
+        if not 0 <= burn_in < length - 1:
+            raise ValueError(
+                f"burn_in={burn_in} of windows of length={length}: at least one step must be left "
+                "to learn from, and the end row is none"
+            )
+        super().__init__(agent, policy, *critics, **options)
+        self.n_steps, self.passes, self.batch_size = n_steps, passes, batch_size
+        self.length, self.burn_in, self.n = length, burn_in, n
+        self.warmup, self.gamma, self.tau = warmup, gamma, tau
+        self.replay = Replay(capacity)
+
+    def update(self) -> dict[str, float]:
+        with torch.no_grad():
+            rollout = self.agent(self.policy).segment(self.n_steps, dry=True)
+        if len(rollout):  # a single step may be the reset between two episodes: no rows
+            self.replay.add(rollout)
+        metrics = []
+        if len(self.replay) >= self.warmup:
+            for _ in range(self.passes):
+                batch = self.replay.sample(self.batch_size, self.length)
+                metrics.append(self.improve(batch))
+        names = metrics[-1] if metrics else {}
+        return self.report(
+            len(rollout) - len(rollout.lengths),
+            **{
+                name: float(np.nanmean([one.get(name, np.nan) for one in metrics]))
+                for name in names
+            },
+        )
+
+    def improve(self, batch: Rollout) -> dict[str, float]:
+        """One gradient step."""
+        raise NotImplementedError
+
+    def counted(self, batch: Rollout) -> Tensor:
+        """The rows to learn from, (N,) bool: no end rows, and none that only warm a memory up."""
+        rows = ~batch.end
+        if self.burn_in:
+            lengths = torch.tensor(batch.lengths)
+            first = (lengths.cumsum(0) - lengths).repeat_interleave(lengths).to(rows.device)
+            position = torch.arange(len(batch), device=rows.device) - first
+            rows &= (position >= self.burn_in) | batch.start[first]
+        return rows
+
+
+@contextlib.contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """In this block what is computed with `network` has a gradient for its inputs only."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    try:
+        for p in parameters:
+            p.requires_grad_(False)
+        yield
+    finally:
+        for p in parameters:
+            p.requires_grad_(True)

@@ -1,0 +1,80 @@
+"""SAC: a random policy that climbs the critic's gradient, and is paid for being random."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from rlx import functional
+from rlx.agent import Agent
+from rlx.algos.offpolicy import OffPolicy, frozen
+from rlx.critics import Critic, boxes
+from rlx.policy import Parametric
+from rlx.rollout import Rollout
+
+
+class Temperature(nn.Module):
+    """What a nat of entropy is worth, as a share of reward: α, which is learned as its log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_alpha = nn.Parameter(torch.zeros(()))
+
+    def forward(self) -> Tensor:
+        return self.log_alpha.exp()
+
+
+class SAC(OffPolicy):
+    """Soft actor-critic (Haarnoja et al., 2018, "Soft actor-critic algorithms and applications").
+
+    `policy` is a `SquashedPolicy`, or any whose actions have a gradient (`rsample`). The lower of
+    two critics is believed. The temperature α is learned so that the policy's entropy stays near
+    `entropy_target`: by default -1 for each number of an action, were its bounds -1 and 1.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        policy: Parametric,
+        *,
+        critic: Parametric | None = None,
+        entropy_target: float | None = None,
+        **options,
+    ) -> None:
+        self.critic = critic or Critic.beside(policy, agent, 2)
+        self.temperature = Temperature()
+        super().__init__(agent, policy, self.critic, self.temperature, **options)
+        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        if entropy_target is None:
+            half_widths = [torch.as_tensor(b.high - b.low) / 2 for b in boxes(agent.action_space)]
+            entropy_target = sum(float((half.log() - 1).sum()) for half in half_widths)
+        self.entropy_target = entropy_target
+
+    def improve(self, batch: Rollout) -> dict[str, float]:
+        rows, entered = self.counted(batch), batch.fresh()
+        alpha = self.temperature().detach()
+        new = self.agent(self.policy).evaluate(batch, sample=True)
+        with torch.no_grad():
+            values = self.agent(self.target_critic).evaluate(entered, actions=new.actions).others
+            values = torch.stack(values).amin(0) - alpha * new.logprobs
+        returns = batch.n_step_returns(values, self.gamma, self.n)[rows]
+        q = self.agent(self.critic).evaluate(entered).others
+        with frozen(self.critic):
+            best = self.agent(self.critic).evaluate(entered, actions=new.actions).others
+        best, logprobs = torch.stack(best).amin(0)[rows], new.logprobs[rows]
+        surprise = (-logprobs - self.entropy_target).detach().mean()
+        losses = self.minimize(
+            value_loss=sum(mse_loss(one[rows], returns) for one in q),
+            policy_loss=(alpha * logprobs - best).mean(),
+            temperature_loss=self.temperature.log_alpha * surprise,
+        )
+        functional.polyak_update(self.target_critic, self.critic, self.tau)
+        return {
+            "q": q[0][rows].mean().item(),
+            "entropy": -logprobs.mean().item(),
+            "alpha": alpha.item(),
+            **losses,
+        }
