@@ -28,7 +28,7 @@ Draw = Callable[[ActionDistribution], tuple[Tensor, ...]]
 def evaluate(
     policy: Parametric, rollout: Rollout, stored: tuple[Tensor, ...], draw: Draw | None
 ) -> Rollout:
-    """What `agent(policy).evaluate(rollout)` does, with the `stored` actions, or with `draw`n ones."""
+    """What `agent(policy).evaluate(rollout)` does, with `stored` actions, or `draw`n ones."""
     with no_validation():
         return _evaluate(policy, rollout, stored, draw)
 

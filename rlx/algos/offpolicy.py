@@ -68,14 +68,10 @@ class OffPolicy(Algorithm):
             for _ in range(self.passes):
                 batch = self.replay.sample(self.batch_size, self.length)
                 metrics.append(self.improve(batch))
-        names = metrics[-1] if metrics else {}
-        return self.report(
-            len(rollout) - len(rollout.lengths),
-            **{
-                name: float(np.nanmean([one.get(name, np.nan) for one in metrics]))
-                for name in names
-            },
-        )
+        # A delayed policy reports its loss only now and then: the mean of what there is.
+        seen = {name: [m[name] for m in metrics if name in m] for name in ChainMap(*metrics)}
+        means = {name: float(np.mean(numbers)) for name, numbers in seen.items()}
+        return self.report(len(rollout) - len(rollout.lengths), **means)
 
     def improve(self, batch: Rollout) -> dict[str, float]:
         """One gradient step."""
