@@ -189,10 +189,10 @@ class Critic(Network):
                 "critic=rlx.critics.Critic(agent.observation_space, agent.action_space)"
             )
         spaces_ = agent.observation_space, agent.action_space
-        return cls(*spaces_, policy.hidden, policy.memory_kind, n)
+        return cls(*spaces_, policy.hidden, policy.memory_kind, n).to(agent.envs.device)
 
     def heads(self, features: Tensor, *actions: Tensor) -> tuple[Tensor | None, ...]:
-        flat = torch.cat([action.flatten(1) for action in actions], 1)
+        flat = torch.cat([action.reshape(len(action), -1) for action in actions], 1)
         share = (flat.clamp(self.low, self.high) - self.low) / (self.high - self.low)
         x = torch.cat([features, 2 * share - 1], 1)
         return None, *(q(x) for q in self.qs)

@@ -183,7 +183,8 @@ class EpsilonGreedy(Categorical):
         if self.epsilon.ndim and len(self.epsilon) != len(self.q):
             raise ValueError(
                 f"{len(self.epsilon)} environments have an epsilon of their own, and these are "
-                f"{len(self.q)} rows: act greedily, run the network itself, or set one epsilon"
+                f"{len(self.q)} rows: play with greedy=True, dry=True, or give the network one "
+                "epsilon, QPolicy(policy.network, 0.05)"
             )
         greedy = torch.nn.functional.one_hot(self.mode, self._num_events)
         epsilon = self.epsilon.unsqueeze(-1)
@@ -194,6 +195,10 @@ class EpsilonGreedy(Categorical):
         return self.probs.log()
 
     _param = probs  # what a sample is drawn by
+
+    @property
+    def param_shape(self) -> torch.Size:
+        return self.q.shape  # known without the probabilities
 
     @property
     def mode(self) -> Tensor:

@@ -105,7 +105,7 @@ def collect(
                 if final is not None:
                     ended = np.flatnonzero(done)
                     table.finals.append((t, ended, final))
-                    table.add_end(policy, recur, terminated[done])
+                    table.add_end(policy, recur, observations, terminated[done], greedy)
                     if frames is not None:
                         frames.append(envs.env.render())
                 if once:
@@ -160,13 +160,24 @@ class _Table:
         self.terminated.append(terminated)
         self.done.append(done)
 
-    def add_end(self, policy: Parametric, recur: RecurState, terminated: np.ndarray) -> None:
-        """Run the policy on the latest of `finals`, too: its value is wanted there."""
+    def add_end(
+        self,
+        policy: Parametric,
+        recur: RecurState,
+        observations: Tensor,
+        terminated: np.ndarray,
+        greedy: bool,
+    ) -> None:
+        """Run the policy on the latest of `finals`, too: its value is wanted there.
+
+        On the whole batch, as at every step: each environment may have an ε of its own."""
         _, ended, final = self.finals[-1]
         index = torch.as_tensor(ended, device=self.envs.device)
-        recur = apply(lambda h: h[index], recur)
-        output = run(policy, recur, final)
-        self.end_rows.append(self._row(final, recur, output.dist.sample(), output))
+        observations = observations.index_copy(0, index, final)
+        output = run(policy, recur, observations)
+        actions = output.dist.mode if greedy else output.dist.sample()
+        row = self._row(observations, recur, actions, output)
+        self.end_rows.append(apply(lambda x: x[index], row))
         self.end_terminated.append(terminated)
 
     def _row(self, states, recur, actions, output: Output) -> tuple[Column, ...]:

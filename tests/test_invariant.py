@@ -140,7 +140,7 @@ def test_episodes(cls, kind, mode, actions):
 
 def test_this_world_has_all_kinds_of_episodes():
     torch.manual_seed(0)
-    agent = rlx.Agent(reach("native", AutoresetMode.SAME_STEP, "continuous"), seed=0)
+    agent = rlx.Agent(reach("native", AutoresetMode.SAME_STEP, "continuous"), seed=1)
     rollout = agent(lively(MLPPolicy, agent)).episodes(50)
     truncated = rollout.end & ~rollout.terminated
     assert min(rollout.terminated.sum(), truncated.sum()) >= 10

@@ -19,9 +19,9 @@ from rlx.rollout import Rollout
 class Temperature(nn.Module):
     """What a nat of entropy is worth, as a share of reward: α, which is learned as its log."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         super().__init__()
-        self.log_alpha = nn.Parameter(torch.zeros(()))
+        self.log_alpha = nn.Parameter(torch.zeros((), device=device))
 
     def forward(self) -> Tensor:
         return self.log_alpha.exp()
@@ -45,7 +45,7 @@ class SAC(OffPolicy):
         **options,
     ) -> None:
         self.critic = critic or Critic.beside(policy, agent, 2)
-        self.temperature = Temperature()
+        self.temperature = Temperature(agent.envs.device)
         super().__init__(agent, policy, self.critic, self.temperature, **options)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         if entropy_target is None:
