@@ -24,21 +24,40 @@ ALGORITHMS = {
     "a2c": rlx.algos.A2C,
     "ppo": rlx.algos.PPO,
     "offpac": rlx.algos.OffPAC,
+    "dqn": rlx.algos.DQN,
+    "ddpg": rlx.algos.DDPG,
+    "td3": rlx.algos.TD3,
+    "sac": rlx.algos.SAC,
 }
 POLICIES = {
     "mlp": rlx.networks.MLPPolicy,
     "rnn": rlx.networks.GRUPolicy,
     "lstm": rlx.networks.LSTMPolicy,
 }
+# Algorithms that replay single steps have networks of their own kind.
+NETWORKS = {
+    "dqn": rlx.critics.QNetwork,
+    "ddpg": rlx.critics.NoisyPolicy,
+    "td3": rlx.critics.NoisyPolicy,
+    "sac": rlx.critics.SquashedPolicy,
+}
+MEMORY = {"mlp": None, "rnn": "gru", "lstm": "lstm"}
 
 # Flags that an algorithm understands, under the name its class gives them; None: it is not told
 # (the batch size is also the number of environments, and a segment is one rollout of each).
-EVERYWHERE = {
-    flag: flag for flag in ("gamma", "lr", "entropy_reg", "grad_clip", "standardize_return")
-}
-EPISODES = {**EVERYWHERE, "batch_size": "batch_size", "horizon": "horizon"}
-SEGMENTS = {**EVERYWHERE, "batch_size": None, "horizon": "n_steps", "gae_lambda": "gae_lambda"}
+EVERYWHERE = {flag: flag for flag in ("gamma", "lr", "grad_clip")}
+GRADIENTS = {**EVERYWHERE, "entropy_reg": "entropy_reg", "standardize_return": "standardize_return"}
+EPISODES = {**GRADIENTS, "batch_size": "batch_size", "horizon": "horizon"}
+SEGMENTS = {**GRADIENTS, "batch_size": None, "horizon": "n_steps", "gae_lambda": "gae_lambda"}
 REPLAY = {"rbsize": "rbsize", "max_rbusage": "max_rbusage"}
+WINDOWS = {
+    **EVERYWHERE,
+    **{flag: flag for flag in ("batch_size", "passes", "length", "burn_in", "warmup", "tau")},
+    "num_envs": None,
+    "horizon": "n_steps",
+    "n_step": "n",
+    "rbsize": "capacity",
+}
 PPO = {"ppo_k_epochs": "epochs", "ppo_clip": "clip"}
 FLAGS = {
     "rf": EPISODES,
@@ -46,6 +65,10 @@ FLAGS = {
     "a2c": SEGMENTS,
     "ppo": {**SEGMENTS, **PPO},
     "offpac": {**EPISODES, **REPLAY},
+    "dqn": {**WINDOWS, "epsilon_steps": "epsilon_steps"},
+    "ddpg": WINDOWS,
+    "td3": WINDOWS,
+    "sac": WINDOWS,
 }
 
 # What was measured to work, by algorithm and kind of policy; a flag overrides it.
@@ -62,7 +85,18 @@ COMMON = dict(
     ppo_clip=0.2,
     rbsize=100,
     max_rbusage=5,
+    num_envs=16,
+    passes=16,
+    length=2,
+    burn_in=0,
+    n_step=1,
+    tau=0.01,
+    warmup=1000,
+    epsilon_steps=10_000,
 )
+DISCRETE = dict(num_envs=64, n_step=5, lr=2.3e-3, tau=0.02, rbsize=100_000)
+CONTINUOUS = dict(batch_size=128, horizon=4, lr=1e-3, rbsize=100_000)
+WITH_MEMORY = dict(batch_size=32, horizon=40, passes=64, length=21, burn_in=5)
 DEFAULTS: dict[tuple[str, bool], dict] = {  # (algorithm, recurrent): what differs from COMMON
     ("rf", True): dict(gamma=0.95, entropy_reg=0.03, grad_clip=0.5),
     ("a2c", False): dict(horizon=16),
@@ -71,6 +105,10 @@ DEFAULTS: dict[tuple[str, bool], dict] = {  # (algorithm, recurrent): what diffe
     ("ppo", True): dict(
         batch_size=64, horizon=64, gamma=0.98, gae_lambda=0.9, entropy_reg=0.0, grad_clip=0.5
     ),
+    ("dqn", False): DISCRETE | dict(horizon=16, passes=64, batch_size=64, length=6),
+    ("dqn", True): DISCRETE | dict(horizon=20, passes=40, batch_size=32, length=20, burn_in=5),
+    **{(algo, False): CONTINUOUS for algo in ("ddpg", "td3", "sac")},
+    **{(algo, True): CONTINUOUS | WITH_MEMORY for algo in ("ddpg", "td3", "sac")},
 }
 
 # The mean return over the last 100 episodes at which training stops.
@@ -79,6 +117,7 @@ SOLVED = {
     "CartPole-v1": 480.0,
     "IncompleteCartPole-v0": 193.0,
     "IncompleteCartPole-v1": 480.0,
+    "Pendulum-v1": -200.0,
 }
 
 
@@ -139,7 +178,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--base", default=".", type=Path, help="folder that --tbdir is relative to")
     p.add_argument("--tbdir", type=Path, help="log for TensorBoard in this folder")
     p.add_argument("--tbtag", default="run", help="name of this run in --tbdir")
-    tuned("--batch_size", type=count, metavar="N", help="rollouts that the gradient averages over")
+    tuned(
+        "--batch_size", type=count, metavar="N",
+        help="rollouts (dqn, ddpg, td3, sac: windows) that the gradient averages over",
+    )  # fmt: skip
     tuned("--horizon", type=count, metavar="N", help="steps of each rollout, at most")
     tuned("--gamma", type=fraction, metavar="X", help="discount factor")
     tuned("--gae_lambda", type=fraction, metavar="X", help="0: TD error, 1: Monte-Carlo (a2c, ppo)")
@@ -153,8 +195,17 @@ def parser() -> argparse.ArgumentParser:
     )
     tuned("-K", "--ppo_k_epochs", type=count, metavar="N", help="passes over each rollout (ppo)")
     tuned("--ppo_clip", type=amount, metavar="X", help="how far a ratio may move (ppo)")
-    tuned("--rbsize", type=count, metavar="N", help="rollouts that are kept for replay (offpac)")
+    tuned("--rbsize", type=count, metavar="N", help="rollouts (dqn …: rows) kept for replay")
     tuned("--max_rbusage", type=count, metavar="N", help="how often each may be used (offpac)")
+    q = p.add_argument_group("more such flags, of dqn, ddpg, td3 and sac")
+    tuned("--num_envs", type=count, metavar="N", help="environments that are played at once")
+    tuned("--passes", type=count, metavar="N", help="gradient steps after each --horizon steps")
+    tuned("--length", type=count, metavar="N", help="rows of a replayed window, end row included")
+    tuned("--burn_in", type=natural, metavar="N", help="of these, rows that only warm a memory up")
+    tuned("--n_step", type=count, metavar="N", help="rewards before the target bootstraps")
+    tuned("--tau", type=fraction, metavar="X", help="share of the way targets move in each step")
+    tuned("--warmup", type=count, metavar="N", help="rows in store before the first gradient step")
+    tuned("--epsilon_steps", type=count, metavar="N", help="steps until epsilon has fallen (dqn)")
     return p
 
 
@@ -184,9 +235,13 @@ def in_force(args: argparse.Namespace) -> str:
 
 def build(args: argparse.Namespace, options: dict) -> rlx.algos.Algorithm:
     torch.manual_seed(args.seed)
-    agent = rlx.Agent(rlx.envs.make_vec(args.env, args.batch_size), seed=args.seed)
-    make_policy = POLICIES[args.policytype]
-    policy = make_policy(agent.observation_space, agent.action_space, value=args.algo != "rf")
+    num_envs = args.num_envs if args.algo in NETWORKS else args.batch_size
+    agent = rlx.Agent(rlx.envs.make_vec(args.env, num_envs), seed=args.seed)
+    if args.algo in NETWORKS:
+        make_policy, options_ = NETWORKS[args.algo], {"memory": MEMORY[args.policytype]}
+    else:
+        make_policy, options_ = POLICIES[args.policytype], {"value": args.algo != "rf"}
+    policy = make_policy(agent.observation_space, agent.action_space, **options_)
     return ALGORITHMS[args.algo](agent, policy, **options)
 
 
@@ -196,6 +251,7 @@ def callbacks(args: argparse.Namespace) -> list[Callable]:
     def line(algorithm: rlx.algos.Algorithm, metrics: dict[str, float]) -> None:
         if algorithm.updates % args.interval == 0:
             shown = ("episodes", "steps", "seconds", "running_return", "policy_loss", "entropy")
+            shown += ("q", "epsilon", "alpha")
             known = [name for name in shown if name in metrics]
             tqdm.write("  ".join(f"{name} {metrics[name]:.4g}" for name in known))
 

@@ -25,6 +25,12 @@ ALGORITHMS = {
     "ppo": rlx.algos.PPO,
     "offpac": rlx.algos.OffPAC,
 }
+REPLAYING = {  # with the environment, the network, and what it does not admit
+    "dqn": (rlx.algos.DQN, "Cue-v0", "QPolicy", "Reach-v0"),
+    "ddpg": (rlx.algos.DDPG, "Reach-v0", "NoisyPolicy", "Cue-v0"),
+    "td3": (rlx.algos.TD3, "Reach-v0", "NoisyPolicy", "CueBoth-v0"),
+    "sac": (rlx.algos.SAC, "Reach-v0", "SquashedPolicy", "Cue-v0"),
+}
 # Episodes of three steps, with a reward at the last: an update takes milliseconds. Four rollouts of
 # six steps: one update, of four or eight episodes.
 TINY = "--env Cue-v0 --batch_size 4 --horizon 6 --max_episode 1"
@@ -257,6 +263,62 @@ def test_seed_of_the_environments(command, monkeypatch):
     assert seeds[0] == 7
 
 
+# ---------------------------------------------------------------------- replayed steps
+
+
+def replaying(algo):
+    """A command of three updates, the last two of which learn."""
+    tiny = "--num_envs 4 --horizon 6 --passes 2 --batch_size 8 --warmup 30 --max_episode 1"
+    tiny += " --length 5 --rbsize 1000" + " --epsilon_steps 100" * (algo == "dqn")
+    return f"{tiny} --algo {algo} --env {REPLAYING[algo][1]} --max_episode 20"
+
+
+@pytest.mark.parametrize("algo", REPLAYING)
+@pytest.mark.parametrize(
+    ("policytype", "memory"), [("mlp", None), ("rnn", "gru"), ("lstm", "lstm")]
+)
+def test_replaying_algorithms(command, algo, policytype, memory):
+    run = command(f"{replaying(algo)} --policytype {policytype}" + " --burn_in 2" * bool(memory))
+    assert run.status == 0
+    kind, _, policy, _ = REPLAYING[algo]
+    assert type(run.algorithm) is kind
+    assert type(run.algorithm.policy).__name__ == policy
+    network = run.algorithm.policy.network if algo == "dqn" else run.algorithm.policy
+    assert network.memory_kind == memory
+    assert not torch.equal(run.after, run.before)
+    assert run.algorithm.replay.capacity == 1000
+
+
+@pytest.mark.parametrize("algo", REPLAYING)
+@pytest.mark.parametrize(
+    "flag",
+    ["--gamma 0.5", "--lr 0.02", "--grad_clip 0.001", "--batch_size 7", "--passes 3", "--length 3"]
+    + ["--n_step 2", "--tau 0.5", "--warmup 60", "--num_envs 5", "--horizon 5", "--rbsize 20"]
+    + ["--burn_in 1", "--epsilon_steps 2"],
+)
+def test_no_flag_of_theirs_is_swallowed(command, algo, flag):
+    if flag.startswith("--epsilon") and algo != "dqn":
+        run = command(f"{replaying(algo)} {flag}")
+        assert run.status == 2
+        assert "--epsilon_steps means nothing" in run.err
+        return
+    memory = " --policytype rnn --burn_in 0" * ("burn_in" in flag)  # there it means something
+    plain, other = (command(f"{replaying(algo)}{memory} {extra}") for extra in ("", flag))
+    assert (plain.status, other.status) == (0, 0)
+    assert torch.equal(plain.before, other.before)
+    assert not torch.allclose(plain.after, other.after, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("algo", REPLAYING)
+def test_an_action_space_that_is_not_admitted(command, algo):
+    env = REPLAYING[algo][3]
+    run = command(f"--algo {algo} --env {env}")
+    assert run.status == 2
+    assert run.err.count("\n") == 1
+    assert ("Box(" if algo == "dqn" else "Discrete(") in run.err  # what there is
+    assert "SAC take a Box" in run.err or "DQN takes a Discrete" in run.err  # what to do
+
+
 # ---------------------------------------------------------------------- what it says
 
 
@@ -285,7 +347,8 @@ def test_the_values_in_force_are_printed_first(command):
         ("rlx/IncompleteCartPole-v1", 480.0),
         ("CartPole", 480.0),  # gymnasium takes the newest
         ("Cue-v0", 0.9),  # the environment's own threshold
-        ("Pendulum-v1", None),  # has none
+        ("Pendulum-v1", -200.0),
+        ("PositionPendulum-v1", None),  # has none
     ],
 )
 def test_bare_names_and_when_training_stops(command, env, goal):

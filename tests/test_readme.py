@@ -1,9 +1,14 @@
 """The README's Python runs as it stands there."""
 
+import ast
 import re
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+import torch
+
+import rlx
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -13,9 +18,17 @@ def blocks():
     return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def test_the_readme_trains_an_agent_and_adds_an_algorithm(blocks, capsys):
     names = {}
-    train, add = blocks
+    train, _, _, add = blocks
     exec(train, names)
     assert float(capsys.readouterr().out) > 20  # what an untrained agent has
     assert len(names["history"]) == 20
@@ -23,6 +36,59 @@ def test_the_readme_trains_an_agent_and_adds_an_algorithm(blocks, capsys):
     names["agent"].optimizer = None  # a new one, for the new policy
     algorithm = names["MyA2C"](names["agent"], names["Policy"]())
     assert set(algorithm.update()) >= {"return", "policy_loss", "value_loss"}
+
+
+@pytest.fixture
+def loops(blocks):
+    """The functions of the page on one interface, and what they use."""
+    names = {"torch": torch, "rlx": rlx}
+    exec(blocks[1], names)
+    return names
+
+
+def test_four_algorithms_in_fifteen_lines_without_rlx_algos(blocks):
+    _, page, use, _ = blocks
+    assert "rlx.algos" not in page + use
+    found = {f.name: f for f in ast.parse(page).body if isinstance(f, ast.FunctionDef)}
+    assert set(found) == {"step", "reinforce", "ppo", "dqn", "sac"}
+    assert all(f.end_lineno - f.lineno + 1 <= 15 for f in found.values())
+
+
+def score(policy, env, **options):
+    """Mean return of 64 greedy episodes, always the same."""
+    agent = rlx.Agent(rlx.envs.make_vec(env, 64, **options), seed=10_000)
+    agent(policy).episode(dry=True, greedy=True)
+    return sum(agent.finished.returns) / 64
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_reinforce_and_sac_learn_as_they_are_put_to_work(loops, blocks, seed):
+    torch.manual_seed(seed)
+    reinforce, sac = blocks[2].split("\n\nagent")[1:]
+    exec(blocks[2].partition("\n\nagent")[0], loops)
+    exec("agent" + reinforce, loops)
+    assert score(loops["policy"], "CartPole-v1") > 200
+    exec("agent" + sac, loops)
+    assert score(loops["policy"], "Reach-v0") > 26
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_ppo_and_dqn_learn(loops, seed):
+    torch.manual_seed(seed)
+    world = {"env": "Reach-v0", "actions": "discrete"}
+    agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 16, actions="discrete"), seed=seed)
+    spaces = agent.observation_space, agent.action_space
+    policy = rlx.networks.MLPPolicy(*spaces)
+    agent.optimizer = torch.optim.Adam(policy.parameters(), lr=3e-3)
+    for _ in range(30):
+        loops["ppo"](agent, policy)
+    assert score(policy, **world) > 25  # standing still scores 20
+    policy = rlx.critics.QPolicy(rlx.critics.QNetwork(*spaces, hidden=64), epsilon=0.1)
+    agent.optimizer = torch.optim.Adam(policy.parameters(), lr=2.3e-3)
+    target, replay = deepcopy(policy.network), rlx.Replay(100_000)
+    for _ in range(30):
+        loops["dqn"](agent, policy, target, replay)
+    assert score(policy, **world) > 25
 
 
 def test_every_file_it_shows_is_there(blocks):

@@ -52,6 +52,11 @@ class OffPolicy(Algorithm):
                 f"burn_in={burn_in} of windows of length={length}: at least one step must be left "
                 "to learn from, and the end row is none"
             )
+        if burn_in and n_steps < length - 1:
+            raise ValueError(
+                f"windows of length={length} do not fit into segments of n_steps={n_steps}: no "
+                f"window reaches across a border, so give n_steps of at least {length - 1}"
+            )
         super().__init__(agent, policy, *critics, **options)
         self.n_steps, self.passes, self.batch_size = n_steps, passes, batch_size
         self.length, self.burn_in, self.n = length, burn_in, n

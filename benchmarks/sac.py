@@ -1,0 +1,86 @@
+"""SAC until Pendulum-v1 is solved: rlx beside Stable-Baselines3, seed by seed in turn, on the CPU.
+
+Solved: 20 greedy episodes, the same each time, average -200. They are played every second, and
+their time is not counted. SB3 runs with the settings that rl-zoo tuned for it. Both run in this
+process, in turn; what counts is the medians' ratio. Then DDPG and TD3 on the same task, and SAC
+with and without memory where the velocity is hidden; Stable-Baselines3 has no recurrent one.
+
+    python benchmarks/sac.py
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from until import Stopwatch, compare, greedy_return, table
+
+import rlx
+from rlx import critics
+
+LIMIT = 120.0  # seconds after which a run counts as not solved
+
+
+def ours(
+    seed: int, algo: str = "SAC", env: str = "Pendulum-v1", memory: str | None = None
+) -> Stopwatch:
+    """rlx's SAC, DDPG or TD3, as `main.py` sets it up."""
+    torch.manual_seed(seed)
+    watch = Stopwatch(LIMIT, goal=-200)
+    agent = rlx.Agent(rlx.envs.make_vec(env, 16), seed=seed)
+    actor = critics.SquashedPolicy if algo == "SAC" else critics.NoisyPolicy
+    policy = actor(agent.observation_space, agent.action_space, memory=memory)
+    windows = dict(n_steps=4, passes=16, batch_size=128)
+    if memory:
+        windows = dict(n_steps=40, passes=64, batch_size=32, length=21, burn_in=5)
+    algorithm = getattr(rlx.algos, algo)(agent, policy, lr=1e-3, tau=0.01, **windows)
+    while not watch.done(lambda: greedy_return(algorithm.policy, env), algorithm.steps):
+        algorithm.update()
+    return watch
+
+
+def sb3(seed: int) -> Stopwatch:
+    """SB3's SAC, with rl-zoo's settings for Pendulum-v1."""
+    from stable_baselines3 import SAC
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.evaluation import evaluate_policy
+
+    class Stop(BaseCallback):
+        def _on_step(self) -> bool:
+            return not watch.done(
+                lambda: evaluate_policy(self.model, judge, n_eval_episodes=20)[0],
+                self.num_timesteps,
+            )
+
+    judge = make_vec_env("Pendulum-v1", 20, seed=10_000)
+    torch.manual_seed(seed)
+    watch = Stopwatch(LIMIT, goal=-200)
+    model = SAC(
+        "MlpPolicy",
+        make_vec_env("Pendulum-v1", 1, seed=seed),
+        learning_rate=1e-3,
+        seed=seed,
+        device="cpu",
+    )
+    model.learn(20_000, callback=Stop())
+    return watch
+
+
+def main() -> None:
+    command = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    command.add_argument("--seeds", type=int, default=3)
+    args = command.parse_args()
+    torch.set_num_threads(1)  # faster for both: the networks are small
+    compare("SAC, Pendulum-v1", ours, sb3, args.seeds)
+    for algo in ("DDPG", "TD3"):
+        table(f"{algo}, Pendulum-v1", lambda seed: ours(seed, algo), args.seeds)  # noqa: B023
+    for memory in (None, "gru", "lstm"):
+        name = f"SAC, PositionPendulum-v1, {memory or 'feed-forward'}"
+        table(
+            name, lambda seed: ours(seed, "SAC", "PositionPendulum-v1", memory), args.seeds  # noqa: B023
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What benchmarks/dqn.py and benchmarks/sac.py share: a run's time until a greedy score."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+import rlx
+
+STARTS = 20  # greedy episodes that are judged by, from the same starts each time
+
+
+class Stopwatch:
+    """Seconds of training until the greedy score reaches `goal`, judged every `every` seconds.
+
+    Stands still while the judge plays."""
+
+    def __init__(self, limit: float, goal: float, every: float = 1.0) -> None:
+        self.limit, self.goal, self.every = limit, goal, every
+        self.score, self.steps, self.seconds = float("-inf"), 0, 0.0
+        self._began, self._next = time.perf_counter(), every
+
+    def done(self, judge: Callable[[], float], steps: int) -> bool:
+        now = time.perf_counter()
+        self.seconds, self.steps = now - self._began, steps
+        if self.seconds < self._next:
+            return False
+        self._next = self.seconds + self.every
+        self.score = judge()
+        self._began += time.perf_counter() - now
+        return self.score >= self.goal or self.seconds >= self.limit
+
+    def __str__(self) -> str:
+        solved = "" if self.score >= self.goal else " (not solved)"
+        return f"{self.seconds:>7.1f} {self.score:>9.1f} {self.steps:>8}{solved}"
+
+
+def greedy_return(policy: rlx.Parametric, env: str) -> float:
+    """Mean return of `STARTS` greedy episodes. Takes no random numbers from the training."""
+    with torch.random.fork_rng(devices=[]):
+        agent = rlx.Agent(rlx.envs.make_vec(env, STARTS), seed=10_000)
+        agent(policy).episode(dry=True, greedy=True)
+    return statistics.fmean(agent.finished.returns)
+
+
+def table(name: str, run: Callable[[int], Stopwatch], seeds: int) -> float:
+    """Prints a line for each seed; returns the median of the seconds."""
+    print(f"\n{name}\nseed       s    return    steps")
+    watches = []
+    for seed in range(seeds):
+        watches.append(run(seed))
+        print(f"{seed:>4} {watches[-1]}", flush=True)
+    median = statistics.median(watch.seconds for watch in watches)
+    print(f"median {median:.1f} s")
+    return median
+
+
+def compare(
+    name: str, ours: Callable[[int], Stopwatch], sb3: Callable[[int], Stopwatch], seeds: int
+) -> None:
+    """The same for two, seed by seed in turn, and the ratio of their medians."""
+    print(f"\n{name}\nseed   rlx s    return    steps     SB3 s    return    steps")
+    pairs = []
+    for seed in range(seeds):
+        pairs.append((ours(seed), sb3(seed)))
+        print(f"{seed:>4} {pairs[-1][0]}   {pairs[-1][1]}", flush=True)
+    a, b = (statistics.median(watch.seconds for watch in side) for side in zip(*pairs))
+    print(f"median {a:.1f} s against {b:.1f} s: ratio {a / b:.2f}")
