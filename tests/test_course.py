@@ -325,7 +325,11 @@ def test_ticks_are_round_and_inside():
 def runs(*ends):
     return [
         History(
-            {"steps": 10 * k, "running_return": np.nan if k == 1 else end * k / 5}
+            {
+                "steps": 10 * k,
+                "running_return": np.nan if k == 1 else end * k / 5,
+                "seconds": 0.5 * k,
+            }
             for k in range(1, 6)
         )
         for end in ends
@@ -344,6 +348,7 @@ def test_curves_draws_the_interquartile_mean_and_its_interval():
     assert band.min() < 1 and band.max() > 3  # noqa: PT018
     assert "good ends at 2 (95 % interval " in picture.alt
     assert "5 seeds" in picture.alt
+    assert ax.get_title(loc="right") == "25 s of training"  # ten runs of 2.5 seconds
 
 
 def test_curves_of_one_run_has_no_interval():

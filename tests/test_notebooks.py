@@ -53,6 +53,15 @@ def test_it_was_saved_tidily(path):
     assert text == tidy, f"python tools/run_notebooks.py --no-run {path.relative_to(ROOT)}"
 
 
+def test_a_time_is_beside_every_training_cell(path):
+    # `live` and `curves` print the seconds that were spent; elsewhere the code says what to expect.
+    for cell in code_cells(path):
+        if "rlx.train(" in cell.source and "curves(" not in cell.source:
+            assert re.search(r"# .*\b\d+ s\b", cell.source), (
+                f"cell {cell.id}: how long is the wait?"
+            )
+
+
 def test_what_it_shows_is_compared(path):
     # Solutions are compared whole, chapters only where they say so: in their summaries.
     tag = "nbval-check-output"

@@ -65,6 +65,9 @@ def curves(
         said.append(text)
     y_label = "return, last 100 episodes" if y == "running_return" else y.replace("_", " ")
     ax.set(xlabel=x.replace("steps", "environment steps"), ylabel=y_label, title=title)
+    seconds = sum(history["seconds"][-1] for histories in methods.values() for history in histories)
+    if np.isfinite(seconds):
+        ax.set_title(f"{seconds:.0f} s of training", loc="right", fontsize=9, color="0.4")
     ax.spines[["top", "right"]].set_visible(False)
     if isinstance(runs, Mapping):
         ax.legend(frameon=False)
