@@ -293,7 +293,7 @@ def test_replaying_algorithms(command, algo, policytype, memory):
 @pytest.mark.parametrize(
     "flag",
     ["--gamma 0.5", "--lr 0.02", "--grad_clip 0.001", "--batch_size 7", "--passes 3", "--length 3"]
-    + ["--n_step 2", "--tau 0.5", "--warmup 60", "--num_envs 5", "--horizon 5", "--rbsize 20"]
+    + ["--n_step 2", "--tau 0.5", "--warmup 60", "--num_envs 5", "--horizon 5", "--rbsize 40"]
     + ["--burn_in 1", "--epsilon_steps 2"],
 )
 def test_no_flag_of_theirs_is_swallowed(command, algo, flag):

@@ -45,13 +45,13 @@ class DDPG(OffPolicy):
         returns = batch.n_step_returns(torch.stack(values).amin(0), self.gamma, self.n)[rows]
         q = self.agent(self.critic).evaluate(entered).others
         losses = {"value_loss": sum(mse_loss(one[rows], returns) for one in q)}
-        self.count += 1
-        if self.count % self.delay == 0:
+        if (self.count + 1) % self.delay == 0:
             actions = self.agent(self.policy).evaluate(batch, greedy=True).actions
             with frozen(self.critic):
                 best = self.agent(self.critic).evaluate(entered, actions=actions).others[0]
             losses["policy_loss"] = -best[rows].mean()
         losses = self.minimize(**losses)
+        self.count += 1
         functional.polyak_update(self.target_critic, self.critic, self.tau)
         functional.polyak_update(self.target_policy, self.policy, self.tau)
         return {"q": q[0][rows].mean().item(), **losses}

@@ -57,6 +57,11 @@ class OffPolicy(Algorithm):
                 f"windows of length={length} do not fit into segments of n_steps={n_steps}: no "
                 f"window reaches across a border, so give n_steps of at least {length - 1}"
             )
+        if warmup > capacity:
+            raise ValueError(
+                f"warmup={warmup} rows are more than the replay's capacity={capacity}: learning "
+                "would never begin"
+            )
         super().__init__(agent, policy, *critics, **options)
         self.n_steps, self.passes, self.batch_size = n_steps, passes, batch_size
         self.length, self.burn_in, self.n = length, burn_in, n
