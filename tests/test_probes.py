@@ -1,6 +1,7 @@
 """Every algorithm passes the probes, and a broken one fails those that name its fault."""
 
 import contextlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,11 +15,29 @@ GAMMA = 0.5  # small, so that one step of discount is not to be missed
 ENVS = 16
 
 
-def algorithm(name, kind, seed, network=rlx.networks.MLPPolicy, actions="discrete", **options):
+REPLAYING = {  # with noise enough to find out what else there is
+    "DQN": rlx.critics.QNetwork,
+    "DDPG": partial(rlx.critics.NoisyPolicy, noise=0.5),
+    "TD3": partial(rlx.critics.NoisyPolicy, noise=0.5),
+    "SAC": rlx.critics.SquashedPolicy,
+}
+
+
+def algorithm(name, kind, seed, network=None, actions="discrete", made=None, **options):
     """The algorithm `name` on the probe `kind`, with settings that are the same for all probes."""
     torch.manual_seed(seed)
+    actions = "continuous" if name in ("DDPG", "TD3", "SAC") else actions
     envs = rlx.envs.make_vec(f"Probe{kind.capitalize()}-v0", ENVS, actions=actions)
     agent = rlx.Agent(envs, seed=seed)
+    made = made or getattr(rlx.algos, name)
+    if name in REPLAYING:
+        network = network or REPLAYING[name]
+        policy = network(agent.observation_space, agent.action_space, hidden=16)
+        settings = dict(n_steps=6, passes=4, batch_size=64, warmup=0, tau=0.1)
+        if name == "DQN":
+            settings["epsilon_steps"] = 1000
+        return made(agent, policy, gamma=GAMMA, lr=2e-2, **settings | options)
+    network = network or rlx.networks.MLPPolicy
     value = name != "REINFORCE"
     policy = network(agent.observation_space, agent.action_space, hidden=(16,), value=value)
     # 6 steps hold whole episodes of either length, 1 or 2 steps, and the resets after them.
@@ -32,11 +51,11 @@ def algorithm(name, kind, seed, network=rlx.networks.MLPPolicy, actions="discret
             standardize_return=False,
         ),
     }[name]  # fmt: skip
-    made = getattr(rlx.algos, name)
     return made(agent, policy, gamma=GAMMA, lr=1e-2, **settings | options)
 
 
 UPDATES = {"REINFORCE": 120, "ActorCritic": 120, "A2C": 100, "PPO": 50, "OffPAC": 90}
+UPDATES |= {"DQN": 40, "DDPG": 30, "TD3": 30, "SAC": 35}
 
 
 class BlindValue(rlx.networks.MLPPolicy):
@@ -55,6 +74,29 @@ class BlindPolicy(rlx.networks.MLPPolicy):
         return None, self.actor(0 * state), self.critic(state)
 
 
+class BlindQ(rlx.critics.QNetwork):
+    """The Q-values do not depend on the observation."""
+
+    def heads(self, features):
+        return super().heads(0 * features)
+
+
+class CutIsOver(rlx.algos.DQN):
+    """It takes an episode that was cut for one that terminated."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        add = self.replay.add  # here, no segment ends in the middle of an episode
+        self.replay.add = lambda rollout: add(rollout._with(terminated=rollout.end))
+
+
+class DeafCritic(rlx.algos.DDPG):
+    """Its critic learns nothing."""
+
+    def minimize(self, **terms):
+        return super().minimize(**terms | {"value_loss": 0 * terms["value_loss"]})
+
+
 real = {name: getattr(functional, name) for name in dir(functional)}
 
 
@@ -67,7 +109,7 @@ def bootstrap_never(values, end, terminated):
 
 
 def without_discount(name):
-    at = {"gae": 4, "vtrace": 5, "discounted_returns": 2}[name]
+    at = {"gae": 4, "vtrace": 5, "discounted_returns": 2, "n_step_returns": 4}[name]
     return {name: lambda *args: real[name](*args[:at], 1.0, *args[at + 1 :])}
 
 
@@ -102,17 +144,36 @@ FAULTS = [
     ("policy loss", "PPO", minus("ppo_clip_loss"), {"action", "both"}),
     ("policy loss", "OffPAC", minus("policy_gradient_loss"), {"action", "both"}),
     ("what the policy sees", "A2C", {"network": BlindPolicy}, {"both"}),
+    ("discount", "DQN", without_discount("n_step_returns"), {"delay", "truncation"}),
+    ("truncated is not terminated", "DQN", {"made": CutIsOver}, {"truncation"}),
+    # A window of the replay ends in the middle of an episode: to it, every step is a cut.
+    ("nor is a cut", "DQN", UNBOOTSTRAPPED, {"delay", "truncation"}),
+    ("terminated is the end", "DQN", TOO_FAR, VALUE - {"truncation"}),
+    ("terminated is the end", "SAC", TOO_FAR, VALUE - {"truncation"}),
+    ("what the Q-values see", "DQN", {"network": BlindQ}, {"observation", "delay", "both"}),
+    ("the critic's loss", "DDPG", {"made": DeafCritic}, set(probes.KINDS)),
 ]
 
 
 def passes(name, kind, seed=0, **options):
-    """Does it learn the values, within 0.1, or the right actions, with probability 0.9?"""
+    """Does it learn the values, within 0.1, or the right actions, with probability 0.9?
+
+    Of replaying algorithms, the best action counts: within 0.15 if it is continuous."""
     learner = algorithm(name, kind, seed, **options)
     with contextlib.suppress(FloatingPointError):  # it diverged: it will not pass
         rlx.train(learner, updates=UPDATES[name], progress=False)
     observations, values, actions = probes.solution(kind, GAMMA)
     with torch.no_grad():
-        _, dist, *others = learner.policy(None, torch.from_numpy(observations))
+        observations = torch.from_numpy(observations)
+        _, dist, *others = learner.policy(None, observations)
+        if name == "DQN":
+            others = [others[0].amax(1, keepdim=True)]
+        elif name in REPLAYING:
+            _, _, *q = learner.critic(None, observations, *dist.mode)
+            others = [torch.stack(q).amin(0)]
+    if actions is not None and name in REPLAYING:
+        right, within = (actions, 0.0) if name == "DQN" else (actions - 0.5, 0.15)
+        return np.allclose(dist.mode[0].flatten().numpy(), right, rtol=0, atol=within)
     if actions is not None:
         return bool((dist.log_prob(torch.from_numpy(actions)).exp() > 0.9).all())
     return not others or np.allclose(others[0][:, 0].numpy(), values, atol=0.1)
@@ -128,7 +189,7 @@ def test_every_algorithm_passes_the_probes(name, kind):
 
 
 @pytest.mark.parametrize("kind", ["action", "both"])
-@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("name", [name for name in UPDATES if name not in REPLAYING])
 def test_every_algorithm_passes_the_probes_with_continuous_actions(name, kind):
     learner = algorithm(name, kind, seed=0, actions="continuous")
     rlx.train(learner, updates=UPDATES[name], progress=False)
