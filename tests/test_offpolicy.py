@@ -20,7 +20,7 @@ from gymnasium.vector import AutoresetMode
 from torch import nn, tensor
 from torch.distributions import Normal, Uniform
 from torch.testing import assert_close
-from worlds import MODES, Coin, Script, reach, scripts
+from worlds import MODES, Script, reach, scripts
 
 import rlx
 from rlx import functional
@@ -319,7 +319,9 @@ def test_what_an_actor_played_is_evaluated_as_it_was(cls, memory, world):
         ):
             again = agent(policy).evaluate(rollout)
             greedy = agent(policy).evaluate(rollout, greedy=True)
-            assert_close(again.logprobs, rollout.logprobs, rtol=1e-5, atol=2e-4)
+            # One of the two boxes reaches from 99 to 101: there single precision counts in 1e-5.
+            coarse = dict(rtol=1e-5, atol=2e-4) if "boxes" in world else TOLERANCE
+            assert_close(again.logprobs, rollout.logprobs, **coarse)
             for space, played, best in zip(
                 rlx.critics.boxes(agent.action_space), rollout.actions, greedy.actions
             ):
@@ -1441,16 +1443,15 @@ def test_on_a_cuda_device(kind, memory):
     algorithm.update()
 
 
-# ---------------------------------------------------------------------- nothing is left over
+# ---------------------------------------------------------------------- and the rest
 
 
-def test_coin_is_no_critic():
+def test_a_network_of_values_cannot_act():
     agent = rlx.Agent(Script())
     with pytest.raises(ValueError, match="no action distribution"):
         agent(QTable([[0.0, 1.0]])).episode()
     with pytest.raises(ValueError, match="takes actions: a critic cannot act"):
         rlx.Agent(two_boxes().env)(network_for(Critic, two_boxes())).episode()
-    assert len(agent(Coin()).episode()) > 1
 
 
 def test_swapped_functions_are_those_that_train(monkeypatch):
