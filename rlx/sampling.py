@@ -105,7 +105,7 @@ def collect(
                 if final is not None:
                     ended = np.flatnonzero(done)
                     table.finals.append((t, ended, final))
-                    table.add_end(policy, recur, observations, terminated[done], greedy)
+                    table.add_end(policy, recur, terminated[done], greedy)
                     if frames is not None:
                         frames.append(envs.env.render())
                 if once:
@@ -161,22 +161,22 @@ class _Table:
         self.done.append(done)
 
     def add_end(
-        self,
-        policy: Parametric,
-        recur: RecurState,
-        observations: Tensor,
-        terminated: np.ndarray,
-        greedy: bool,
+        self, policy: Parametric, recur: RecurState, terminated: np.ndarray, greedy: bool
     ) -> None:
         """Run the policy on the latest of `finals`, too: its value is wanted there.
 
-        On the whole batch, as at every step: each environment may have an ε of its own."""
+        On a whole batch, as at every step, for each environment may have an ε of its own: those
+        that did not end are where they were before the step."""
         _, ended, final = self.finals[-1]
         index = torch.as_tensor(ended, device=self.envs.device)
-        observations = observations.index_copy(0, index, final)
-        output = run(policy, recur, observations)
+        states, recur = join(
+            "the end rows",
+            lambda pair: pair[0].index_copy(0, index, pair[1]),
+            [self.rows[-1][:2], (final, apply(lambda h: h[index], recur))],
+        )
+        output = run(policy, recur, states)
         actions = output.dist.mode if greedy else output.dist.sample()
-        row = self._row(observations, recur, actions, output)
+        row = self._row(states, recur, actions, output)
         self.end_rows.append(apply(lambda x: x[index], row))
         self.end_terminated.append(terminated)
 

@@ -205,16 +205,17 @@ def test_a_value_that_was_broadcast_is_noticed_where_it_is_used():
     """(B,) + (B, 1): with B rows a legal extra of B entries a row, but no value."""
     agent = Agent(scripts(3, SAME))
     policy = acts(coin, lambda x: x.sum(1) + x.sum(1, keepdim=True))
-    with pytest.raises(ValueError, match="do not fit together in others"):
-        agent(policy).segment(4)  # the end rows have another number of entries
-    rollout = agent(policy).evaluate(agent(Coin()).segment(4))
-    for fill in (
-        lambda values: rollout.gae(values, 0.9, 0.9),
-        lambda values: rollout.n_step_returns(values, 0.9),
-        lambda values: setattr(rollout, "returns", values),
+    evaluated = agent(policy).evaluate(agent(Coin()).segment(4))
+    for rollout, fill in itertools.product(
+        (agent(policy).segment(4), evaluated),
+        (
+            lambda rollout, values: rollout.gae(values, 0.9, 0.9),
+            lambda rollout, values: rollout.n_step_returns(values, 0.9),
+            lambda rollout, values: setattr(rollout, "returns", values),
+        ),
     ):
         with pytest.raises(ValueError, match="shape"):
-            fill(rollout.others[0])
+            fill(rollout, rollout.others[0])
 
 
 FORWARDS = {
