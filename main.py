@@ -94,7 +94,7 @@ COMMON = dict(
     warmup=1000,
     epsilon_steps=10_000,
 )
-DISCRETE = dict(num_envs=64, n_step=5, lr=2.3e-3, tau=0.02, rbsize=100_000)
+DISCRETE = dict(num_envs=64, n_step=5, rbsize=100_000)
 CONTINUOUS = dict(batch_size=128, horizon=4, lr=1e-3, rbsize=100_000)
 WITH_MEMORY = dict(batch_size=32, horizon=40, passes=64, length=21, burn_in=5)
 DEFAULTS: dict[tuple[str, bool], dict] = {  # (algorithm, recurrent): what differs from COMMON
@@ -105,8 +105,10 @@ DEFAULTS: dict[tuple[str, bool], dict] = {  # (algorithm, recurrent): what diffe
     ("ppo", True): dict(
         batch_size=64, horizon=64, gamma=0.98, gae_lambda=0.9, entropy_reg=0.0, grad_clip=0.5
     ),
-    ("dqn", False): DISCRETE | dict(horizon=16, passes=64, batch_size=64, length=6),
-    ("dqn", True): DISCRETE | dict(horizon=20, passes=40, batch_size=32, length=20, burn_in=5),
+    ("dqn", False): DISCRETE
+    | dict(horizon=16, passes=64, batch_size=64, length=6, lr=4e-3, tau=0.03),
+    ("dqn", True): DISCRETE
+    | dict(horizon=20, passes=40, batch_size=32, length=20, burn_in=5, lr=2.3e-3, tau=0.02),
     **{(algo, False): CONTINUOUS for algo in ("ddpg", "td3", "sac")},
     **{(algo, True): CONTINUOUS | WITH_MEMORY for algo in ("ddpg", "td3", "sac")},
 }

@@ -26,10 +26,11 @@ def ours(seed: int, env: str = "CartPole-v1", memory: str | None = None) -> Stop
     watch = Stopwatch(LIMIT, goal=475)
     agent = rlx.Agent(rlx.envs.make_vec(env, 64), seed=seed)
     network = rlx.critics.QNetwork(agent.observation_space, agent.action_space, memory=memory)
-    windows = dict(n_steps=16, passes=64, batch_size=64, length=6)
+    options = dict(n_steps=16, passes=64, batch_size=64, length=6, lr=4e-3, tau=0.03)
     if memory:
-        windows = dict(n_steps=20, passes=40, batch_size=32, length=20, burn_in=5)
-    algorithm = rlx.algos.DQN(agent, network, n=5, lr=2.3e-3, tau=0.02, **windows)
+        options = dict(n_steps=20, passes=40, batch_size=32, length=20, lr=2.3e-3, tau=0.02)
+        options["burn_in"] = 5
+    algorithm = rlx.algos.DQN(agent, network, n=5, **options)
     while not watch.done(lambda: greedy_return(algorithm.policy, env), algorithm.steps):
         algorithm.update()
     return watch
