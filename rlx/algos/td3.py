@@ -18,6 +18,7 @@ class TD3(DDPG):
     Two critics, of which the lower is believed. The policy takes a step for every `delay` of
     theirs. The target's action is blurred with noise of deviation `target_noise`, cut off at
     `target_clip`, both in halves of the Box's width: a narrow peak of Q is an error, most often.
+    The targets move at every step of the critics, and not, as in the paper, only at the policy's.
     """
 
     n_critics = 2
