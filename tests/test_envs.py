@@ -501,10 +501,12 @@ def answer(env):
     parts = [cue[:, : env.categories].astype(int), cue[:, env.categories :]]
     if not env.levels:
         return parts[0] if env.categories > 1 else parts[0][:, 0]
+    if env.levels > 1:
+        return tuple(np.hsplit(parts[1], env.levels))
     return (parts[0][:, 0], parts[1]) if env.categories else parts[1]
 
 
-KINDS = ["discrete", "continuous", "both", "multidiscrete"]
+KINDS = ["discrete", "continuous", "both", "multidiscrete", "boxes"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -557,12 +559,13 @@ def test_the_best_memoryless_score(kind):
         return rewards.mean()
 
     def frozen(category, level):
-        """The right answer where an argument is None, else that constant."""
+        """The right answer where an argument is None (one of several levels: NaN), else that
+        constant."""
         kept = env.cue.copy()
         if category is not None:
             kept[:, : env.categories] = category
         if level is not None:
-            kept[:, env.categories :] = level
+            kept[:, env.categories :] = np.where(np.isnan(level), kept[:, env.categories :], level)
         cue, env.cue = env.cue, kept
         action = answer(env)
         env.cue = cue
@@ -575,11 +578,20 @@ def test_the_best_memoryless_score(kind):
     levels = np.linspace(-1, 1, 9) if env.levels else [0.0]
     constants = {(c, a): score(c, a) for c in range(3) for a in levels}
     assert max(constants.values()) == pytest.approx(env.memoryless_score, abs=0.01)
-    expected = {"discrete": 1 / 3, "continuous": 1 / 2, "both": 1 / 6, "multidiscrete": 1 / 9}
+    expected = {
+        "discrete": 1 / 3,
+        "continuous": 1 / 2,
+        "both": 1 / 6,
+        "multidiscrete": 1 / 9,
+        "boxes": 1 / 4,
+    }
     assert env.memoryless_score == pytest.approx(expected[kind])
     if kind == "both":  # one component frozen at its best constant, the other always right
         assert max(score(c, None) for c in range(3)) == pytest.approx(1 / 3, abs=0.01)
         assert max(score(None, a) for a in levels) == pytest.approx(1 / 2, abs=0.01)
+    if kind == "boxes":
+        assert max(score(None, [a, np.nan]) for a in levels) == pytest.approx(1 / 2, abs=0.01)
+        assert max(score(None, [np.nan, a]) for a in levels) == pytest.approx(1 / 2, abs=0.01)
 
 
 @pytest.mark.parametrize("name", [name for name in OURS if name[:3] in ("Rec", "Cue")])

@@ -13,27 +13,19 @@ What these controls can reach at best is known in closed form, and they are held
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import pytest
 import torch
+from matrix import DELAY, NOISE, RECURRENT, cells, one_thread, recall, score  # noqa: F401
 from torch import Tensor, nn
 
 import rlx
 from rlx.algos import A2C, PPO, REINFORCE, ActorCritic, OffPAC
-from rlx.envs.recall import Recall, RecallEnv
+from rlx.envs.recall import Recall
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 ALGORITHMS = {
@@ -44,14 +36,11 @@ ALGORITHMS = {
     "offpac": OffPAC,
 }
 NETWORKS = {"mlp": MLPPolicy, "gru": GRUPolicy, "lstm": LSTMPolicy}
-RECURRENT = ("gru", "lstm")
 # Actions: how many categories, and the score that counts as learned. Without memory the best are
 # 1/3, 1/2, 1/4 (`Recall.memoryless_score`); with a constant for one of both components it is 1/2.
 ACTIONS = {"discrete": (3, 0.8), "continuous": (2, 0.6), "both": (2, 0.6)}
-# One environment, or a batch: many are played for the price of one, so the batches are larger, and
-# the cue has to be remembered for longer. No segment's length is a multiple of an episode's: the
-# borders fall into the middle of episodes.
-DELAY = {"single": 1, "vector": 2}
+# One environment, or a batch: many are played for the price of one, so the batches are larger. No
+# segment's length is a multiple of an episode's: the borders fall into the middle of episodes.
 EPISODES = {"single": dict(batch_size=16), "vector": dict(batch_size=32)}
 SEGMENTS = {"single": dict(n_steps=33), "vector": dict(n_steps=10)}
 # The first learning rate, and the updates for each kind of action in turn: chosen so that the worst
@@ -100,12 +89,10 @@ def scores(
     visible: bool,
     held: int | None = None,
 ) -> tuple[float, float]:
-    """The policy's score before and after training.
-
-    Score: mean return of the greedy policy over 1024 episodes, always the same."""
+    """The policy's score before and after training."""
     env = dict(actions=actions, n=ACTIONS[actions][0], delay=DELAY[size], visible=visible)
     torch.manual_seed(seed)
-    agent = rlx.Agent(RecallEnv(**env) if size == "single" else Recall(32, **env), seed=seed)
+    agent = rlx.Agent(recall(size, **env), seed=seed)
     policy = NETWORKS[network](
         agent.observation_space,
         agent.action_space,
@@ -119,37 +106,17 @@ def scores(
     lengths = SEGMENTS if algo in ("a2c", "ppo") else EPISODES
     algorithm = ALGORITHMS[algo](agent, policy, lr=lr, standardize_return=True, **lengths[size])
 
-    def score() -> float:
-        judge = rlx.Agent(Recall(1024, **env), seed=0)
-        judge(policy).episode(greedy=True, dry=True)
-        return sum(judge.finished.returns) / 1024
-
-    before = score()
+    before = score(policy, **env)
     # A falling rate keeps what was learned: at a constant one the last few updates decide.
     schedule = torch.optim.lr_scheduler.LinearLR(agent.optimizer, 1.0, 0.0, updates)
     rlx.train(algorithm, updates=updates, callbacks=[lambda *_: schedule.step()], progress=False)
-    return before, score()
-
-
-def cells(*axes: object) -> pytest.MarkDecorator:
-    """One test for each combination, named after it: ppo-gru-both-vector-seed0."""
-    combinations = list(itertools.product(*axes))
-    names = [
-        "-".join(part if isinstance(part, str) else f"seed{part}" for part in combination)
-        for combination in combinations
-    ]
-    arguments = ("algo", "network", "actions", "size", "seed")[: len(axes)]
-    return pytest.mark.parametrize(arguments, combinations, ids=names)
+    return before, score(policy, **env)
 
 
 @cells(ALGORITHMS, NETWORKS, ACTIONS, DELAY, range(2))
 def test_learns(algo, network, actions, size, seed):
     before, after = scores(algo, network, actions, size, seed, visible=network not in RECURRENT)
     assert before < ACTIONS[actions][1] <= after
-
-
-# The mean over 1024 episodes of returns in [0, 1] has at most this standard error, four times.
-NOISE = 4 * 0.5 / math.sqrt(1024)
 
 
 @cells(ALGORITHMS, ["mlp"], ACTIONS, DELAY)

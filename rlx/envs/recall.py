@@ -14,23 +14,31 @@ from gymnasium import spaces
 from .native import BatchedEnv, SingleEnv
 
 # How many components of the answer are a category, and how many are a level.
-KINDS = {"discrete": (1, 0), "continuous": (0, 1), "both": (1, 1), "multidiscrete": (2, 0)}
+KINDS = {
+    "discrete": (1, 0),
+    "continuous": (0, 1),
+    "both": (1, 1),
+    "multidiscrete": (2, 0),
+    "boxes": (0, 2),
+}
 
 
 class Recall(BatchedEnv):
     """Answer with the cue, `delay` steps after it was shown. An episode lasts `delay` + 1 steps.
 
     Actions: a category, `Discrete(n)`; a level, `Box(-1, 1, (1,))`; `Tuple(Discrete(n), Box)` for
-    `actions="both"`; `MultiDiscrete([n, n])`. The cue is the right action, drawn uniformly.
+    `actions="both"`; `MultiDiscrete([n, n])`; `Tuple(Box, Box)`, two levels, for `actions="boxes"`.
+    The cue is the right action, drawn uniformly.
 
-    Observation, all in [-1, 1]: the cue (a one-hot of n for each category, then the level); 1 if it
-    is shown now; 1 if this step's action is the answer. A hidden cue reads 0. `visible=True` shows
-    it at every step.
+    Observation, all in [-1, 1]: the cue (a one-hot of n for each category, then the levels); 1 if
+    it is shown now; 1 if this step's action is the answer. A hidden cue reads 0. `visible=True`
+    shows it at every step.
 
     Reward: 0 until the answer, then the product over its components of max(0, 1 - |answer - cue|).
     For a category that is 1 if right and 0 if wrong. The best return is 1.
 
-    Teaches: carrying information through time; with "both", that each component has to be right.
+    Teaches: carrying information through time; with "both" or "boxes", that each component has to
+    be right.
 
     Without memory, the best expected return is `memoryless_score`: at the answering step every cue
     looks the same, so a policy answers no better than a constant does. A constant category is right
@@ -42,6 +50,7 @@ class Recall(BatchedEnv):
         continuous     1/2                                       0.8
         both (n = 2)   1/(2n) = 1/4     1/n = 1/2, or 1/2        0.75
         multidiscrete  1/n^2            1/n                      0.9
+        boxes          1/4              1/2                      0.65
 
     Solved means the mean return of sampled actions, hence less than 1: Gaussian noise of standard
     deviation 0.1 around the right level costs 0.08.
@@ -66,6 +75,7 @@ class Recall(BatchedEnv):
             "continuous": level,
             "both": spaces.Tuple((category, level)),
             "multidiscrete": spaces.MultiDiscrete([n, n]),
+            "boxes": spaces.Tuple((level, level)),
         }[actions]
         observation_space = spaces.Box(-1, 1, (categories * n + levels + 2,), dtype=np.float32)
         super().__init__(num_envs, observation_space, action_space, **kwargs)
