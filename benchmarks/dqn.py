@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 
 import torch
-from until import Stopwatch, compare, greedy_return, table
+from until import Stopwatch, compare, learn, table, train
 
 import rlx
 
@@ -31,26 +31,14 @@ def ours(seed: int, env: str = "CartPole-v1", memory: str | None = None) -> Stop
         options = dict(n_steps=20, passes=40, batch_size=32, length=20, lr=2.3e-3, tau=0.02)
         options["burn_in"] = 5
     algorithm = rlx.algos.DQN(agent, network, n=5, **options)
-    while not watch.done(lambda: greedy_return(algorithm.policy, env), algorithm.steps):
-        algorithm.update()
-    return watch
+    return train(algorithm, watch, env)
 
 
 def sb3(seed: int) -> Stopwatch:
     """SB3's DQN, with rl-zoo's settings for CartPole-v1."""
     from stable_baselines3 import DQN
-    from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
-    from stable_baselines3.common.evaluation import evaluate_policy
 
-    class Stop(BaseCallback):
-        def _on_step(self) -> bool:
-            return not watch.done(
-                lambda: evaluate_policy(self.model, judge, n_eval_episodes=20)[0],
-                self.num_timesteps,
-            )
-
-    judge = make_vec_env("CartPole-v1", 20, seed=10_000)
     torch.manual_seed(seed)
     watch = Stopwatch(LIMIT, goal=475)
     model = DQN(
@@ -70,8 +58,7 @@ def sb3(seed: int) -> Stopwatch:
         seed=seed,
         device="cpu",
     )
-    model.learn(50_000, callback=Stop())
-    return watch
+    return learn(model, watch, "CartPole-v1", 50_000)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 
 import torch
-from until import Stopwatch, compare, greedy_return, table
+from until import Stopwatch, compare, learn, table, train
 
 import rlx
 from rlx import critics
@@ -34,26 +34,14 @@ def ours(
     if memory:
         windows = dict(n_steps=40, passes=64, batch_size=32, length=21, burn_in=5)
     algorithm = getattr(rlx.algos, algo)(agent, policy, lr=1e-3, tau=0.01, **windows)
-    while not watch.done(lambda: greedy_return(algorithm.policy, env), algorithm.steps):
-        algorithm.update()
-    return watch
+    return train(algorithm, watch, env)
 
 
 def sb3(seed: int) -> Stopwatch:
     """SB3's SAC, with rl-zoo's settings for Pendulum-v1."""
     from stable_baselines3 import SAC
-    from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
-    from stable_baselines3.common.evaluation import evaluate_policy
 
-    class Stop(BaseCallback):
-        def _on_step(self) -> bool:
-            return not watch.done(
-                lambda: evaluate_policy(self.model, judge, n_eval_episodes=20)[0],
-                self.num_timesteps,
-            )
-
-    judge = make_vec_env("Pendulum-v1", 20, seed=10_000)
     torch.manual_seed(seed)
     watch = Stopwatch(LIMIT, goal=-200)
     model = SAC(
@@ -63,8 +51,7 @@ def sb3(seed: int) -> Stopwatch:
         seed=seed,
         device="cpu",
     )
-    model.learn(20_000, callback=Stop())
-    return watch
+    return learn(model, watch, "Pendulum-v1", 20_000)
 
 
 def main() -> None:

@@ -46,6 +46,31 @@ def greedy_return(policy: rlx.Parametric, env: str) -> float:
     return statistics.fmean(agent.finished.returns)
 
 
+def train(algorithm: rlx.algos.Algorithm, watch: Stopwatch, env: str) -> Stopwatch:
+    """Updates rlx's `algorithm` until the watch has seen enough."""
+    while not watch.done(lambda: greedy_return(algorithm.policy, env), algorithm.steps):
+        algorithm.update()
+    return watch
+
+
+def learn(model, watch: Stopwatch, env: str, timesteps: int) -> Stopwatch:
+    """The same for a model of Stable-Baselines3, for at most `timesteps`."""
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.evaluation import evaluate_policy
+
+    class Stop(BaseCallback):
+        def _on_step(self) -> bool:
+            return not watch.done(
+                lambda: evaluate_policy(self.model, judge, n_eval_episodes=STARTS)[0],
+                self.num_timesteps,
+            )
+
+    judge = make_vec_env(env, STARTS, seed=10_000)
+    model.learn(timesteps, callback=Stop())
+    return watch
+
+
 def table(name: str, run: Callable[[int], Stopwatch], seeds: int) -> float:
     """Prints a line for each seed; returns the median of the seconds."""
     print(f"\n{name}\nseed       s    return    steps")

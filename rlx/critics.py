@@ -115,8 +115,9 @@ class BoxActor(Network):
         memory: str | None = None,
     ) -> None:
         super().__init__(observation_space, hidden, memory)
-        self.shapes = [part.shape for part in boxes(action_space)]
-        for k, part in enumerate(boxes(action_space)):
+        parts = boxes(action_space)
+        self.shapes = [part.shape for part in parts]
+        for k, part in enumerate(parts):
             self.register_buffer(f"low_{k}", torch.as_tensor(part.low, dtype=torch.float32))
             self.register_buffer(f"high_{k}", torch.as_tensor(part.high, dtype=torch.float32))
         size = sum(math.prod(shape) for shape in self.shapes)

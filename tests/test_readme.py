@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matrix import one_thread  # noqa: F401
 
 import rlx
 
@@ -16,14 +17,6 @@ README = Path(__file__).parents[1] / "README.md"
 @pytest.fixture
 def blocks():
     return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_the_readme_trains_an_agent_and_adds_an_algorithm(blocks, capsys):
