@@ -2,7 +2,8 @@
 
 from rlx import algos, callbacks, checkpoint, critics, envs, functional, networks
 from rlx.agent import Agent
-from rlx.policy import ActionDistribution, Parametric, SquashedNormal
+from rlx.distributions import ActionDistribution, SquashedNormal
+from rlx.policy import Parametric
 from rlx.replay import Replay
 from rlx.rollout import Rollout, Step
 from rlx.train import train

@@ -11,11 +11,13 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from rlx import envs as rlx_envs
-from rlx.batch import EnvBatch
-from rlx.evaluation import evaluate, is_recurrent
-from rlx.policy import ActionDistribution, Parametric
+from rlx.distributions import ActionDistribution
+from rlx.play.batch import EnvBatch
+from rlx.play.evaluation import evaluate, is_recurrent
+from rlx.play.loop import Carry, collect, reset
+from rlx.play.table import Finished
+from rlx.policy import Parametric
 from rlx.rollout import Rollout
-from rlx.sampling import Carry, Finished, collect, reset
 
 
 class Agent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,3 +54,16 @@ def stack(name: str, rows: list[Column]) -> Column:
 def squeezed(extra: Tensor) -> Tensor:
     """A value head gives (B, 1); against (B,) that would broadcast to (B, B) in a loss: so (B,)."""
     return extra.squeeze(-1) if extra.ndim == 2 and extra.shape[-1] == 1 else extra
+
+
+def rows_where(mask: Tensor | np.ndarray, column: Column, other: Column | float) -> Column:
+    """`column` with `other`, another of the same form or a number, in the rows of `mask` (B,)."""
+    if isinstance(column, tuple):
+        others = other if isinstance(other, tuple) else (other,) * len(column)
+        return tuple(rows_where(mask, c, o) for c, o in zip(column, others, strict=True))
+    if column is None:
+        return None
+    mask = torch.as_tensor(mask, device=column.device).view(-1, *(1,) * (column.ndim - 1))
+    if isinstance(other, Tensor):
+        return torch.where(mask, other, column)
+    return column.masked_fill(mask, other)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from rlx.agent import Agent
+from rlx.distributions import ActionDistribution, EpsilonGreedy, SquashedNormal
 from rlx.networks import Memory, Remembering, linear, mlp
-from rlx.policy import ActionDistribution, EpsilonGreedy, Parametric, SquashedNormal
+from rlx.policy import Parametric
 
 MEMORIES: dict[str | None, type[nn.RNNBase] | None] = {None: None, "gru": nn.GRU, "lstm": nn.LSTM}
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal
 from torch.nn.utils.rnn import PackedSequence
 
-from rlx.policy import ActionDistribution, Categorical, Parametric
+from rlx.distributions import ActionDistribution, Categorical
+from rlx.policy import Parametric
 
 
 def linear(n_in: int, n_out: int, gain: float = math.sqrt(2)) -> nn.Linear:

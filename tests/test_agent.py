@@ -13,8 +13,8 @@ from worlds import LIMIT, MODES, Coin, Counter, NativeScript, Script, lively, re
 
 import rlx
 from rlx import ActionDistribution, Agent, Parametric, Rollout, SquashedNormal
+from rlx.distributions import Categorical
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
-from rlx.policy import Categorical
 
 SAME, NEXT, DISABLED = AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED
 
@@ -144,13 +144,13 @@ def test_segments_of_a_single_environment():
     assert one.lengths == [3, 2]
     assert one.rewards.tolist() == [1, 2, 0, 11, 0]
     assert one.terminated.tolist() == [False, False, True, False, False]
-    assert agent.finished == rlx.sampling.Finished([3.0], [2])
+    assert agent.finished == rlx.play.table.Finished([3.0], [2])
     two = agent(Coin()).segment(3)  # its last step is also the last of the episode
     assert cells(two) == [(0, 1, 1), (0, 1, 2), (0, 1, 3), (0, 1, 4)]
     assert two.end.tolist() == [False] * 3 + [True]
     assert two.start.tolist() == [False] * 4
     assert not two.terminated.any()  # truncated
-    assert agent.finished == rlx.sampling.Finished([11.0 + 12 + 13 + 14], [4])
+    assert agent.finished == rlx.play.table.Finished([11.0 + 12 + 13 + 14], [4])
     assert env.resets == 2  # not reset before it has to be
     three = agent(Coin()).segment(1)
     assert cells(three) == [(0, 2, 0), (0, 2, 1)]

@@ -15,8 +15,8 @@ import rlx
 from rlx import functional
 from rlx.agent import Runner
 from rlx.algos import A2C, PPO, REINFORCE, ActorCritic, OffPAC
+from rlx.distributions import SquashedNormal
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
-from rlx.policy import SquashedNormal
 
 ALL = (REINFORCE, ActorCritic, A2C, PPO, OffPAC)
 WITH_VALUE = (ActorCritic, A2C, PPO, OffPAC)

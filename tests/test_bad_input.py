@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from worlds import MODES, CellGRU, Coin, Counter, NativeScript, Script, lively, reach, scripts
 
 import rlx
-from rlx import ActionDistribution, Agent, Parametric
+from rlx import ActionDistribution, Agent, Parametric, distributions
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
 
 NAN, INF = math.nan, math.inf
@@ -86,7 +86,7 @@ def test_a_policy_for_another_observation_shape(shape):
         # also when the policy is known to be recurrent, so that nothing need be tried out
         policy(None, torch.zeros(1, *shape))
         policy._memory = None
-        rlx.policy.run(policy, None, torch.zeros(1, *shape))
+        rlx.play.checks.run(policy, None, torch.zeros(1, *shape))
         with pytest.raises(ValueError, match=error):
             agent(policy).evaluate(rollout)
 
@@ -336,7 +336,7 @@ def test_steps_are_counted_in_the_present_call():
 # What each distribution makes of `bad`, a column that is 0 but where it is to go wrong.
 SICK = {
     "Categorical": (DISCRETE, lambda bad: Categorical(logits=bad.expand(-1, 3))),
-    "rlx Categorical": (DISCRETE, lambda bad: rlx.policy.Categorical(bad.expand(-1, 3))),
+    "rlx Categorical": (DISCRETE, lambda bad: rlx.distributions.Categorical(bad.expand(-1, 3))),
     "Categorical, probs": (DISCRETE, lambda bad: Categorical(probs=bad.expand(-1, 3) + 0.5)),
     "Normal, mean": (BOX, lambda bad: Normal(bad, 1.0)),
     "Normal, std": (BOX, lambda bad: Normal(torch.zeros_like(bad), bad.exp())),
@@ -411,7 +411,7 @@ def test_parameters_that_are_impossible():
 
 
 @pytest.mark.parametrize("dry", [False, True])
-@pytest.mark.parametrize("make", [Categorical, rlx.policy.Categorical], ids=["torch's", "ours"])
+@pytest.mark.parametrize("make", [Categorical, distributions.Categorical], ids=["torch's", "ours"])
 def test_masking_actions_is_legal(make, dry):
     class Masks(Parametric):
         def __init__(self):

@@ -323,7 +323,7 @@ def test_episodes_are_told_as_they_were_written(face):
 @pytest.mark.parametrize("face", FACES)
 def test_segments_are_told_as_they_were_written(face, sizes):
     agent, policy = rlx.Agent(FACES[face]()), Certain()
-    finished = rlx.sampling.Finished()
+    finished = rlx.play.table.Finished()
     steps = {row: [] for row in range(3)}
     returns = []
     for size in sizes:

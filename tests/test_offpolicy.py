@@ -27,7 +27,7 @@ from rlx import functional
 from rlx.algos import DDPG, DQN, SAC, TD3
 from rlx.algos.offpolicy import frozen
 from rlx.critics import Critic, NoisyPolicy, QNetwork, QPolicy, SquashedPolicy
-from rlx.policy import EpsilonGreedy, SquashedNormal
+from rlx.distributions import EpsilonGreedy, SquashedNormal
 
 KINDS = (DQN, DDPG, TD3, SAC)
 CONTINUOUS = (DDPG, TD3, SAC)

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from rlx.algos.base import Algorithm
 from rlx.course.picture import Picture, svg_curve
 from rlx.course.watch import rendered
-from rlx.sampling import collect, reset
+from rlx.play.loop import collect, reset
 from rlx.train import History, Metrics, iterate
 
 

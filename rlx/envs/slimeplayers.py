@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from rlx.columns import apply
-from rlx.policy import Parametric, no_validation, run
+from rlx.distributions import no_validation
+from rlx.play.checks import run
+from rlx.policy import Parametric
 
 from .slimegame import as_buttons
 

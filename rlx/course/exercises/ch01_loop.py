@@ -11,9 +11,10 @@ from torch import Tensor
 from rlx.agent import Runner
 from rlx.course.exercise import Exercise
 from rlx.envs import cartpole
-from rlx.policy import no_validation, run
+from rlx.distributions import no_validation
+from rlx.play.checks import run
 from rlx.rollout import Rollout, Step
-from rlx.sampling import Finished
+from rlx.play.table import Finished
 
 # ---------------------------------------------------------------------- run_episode
 

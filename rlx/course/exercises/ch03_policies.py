@@ -9,7 +9,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal
 
 from rlx import functional
 from rlx.course.exercise import Exercise, brief_training
-from rlx.policy import ActionDistribution
+from rlx.distributions import ActionDistribution
 
 # The library's own, also while a learner's stands in their place.
 _own_log_prob, _own_entropy = ActionDistribution.log_prob, ActionDistribution.entropy
@@ -58,7 +58,7 @@ log_prob = Exercise(
     "log_prob",
     chapter="03",
     reference=_log_prob,
-    target="rlx.policy.ActionDistribution.log_prob",
+    target="rlx.distributions.ActionDistribution.log_prob",
     adapt=lambda answer: lambda self, *actions: answer(self.components, actions),
     call=lambda answer, logits, mean, std, independent, gear, force: answer(
         _components(logits, mean, std, independent), (gear, force)
@@ -214,7 +214,7 @@ entropy = Exercise(
     "entropy",
     chapter="03",
     reference=_entropy,
-    target="rlx.policy.ActionDistribution.entropy",
+    target="rlx.distributions.ActionDistribution.entropy",
     adapt=lambda answer: lambda self: answer(self.components),
     call=lambda answer, *parameters: answer(_components(*parameters)),
     train=_gear_and_force,
@@ -369,7 +369,7 @@ sample = Exercise(
     "sample",
     chapter="03",
     reference=_sample,
-    target="rlx.policy.ActionDistribution.sample",
+    target="rlx.distributions.ActionDistribution.sample",
     adapt=lambda answer: lambda self: tuple(answer(self.components)),
     call=_drawn,
     train=_through_the_samples,

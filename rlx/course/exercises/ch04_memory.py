@@ -239,7 +239,7 @@ forget = Exercise(
     "forget",
     chapter="04",
     reference=_forget,
-    target="rlx.sampling._forget",
+    target="rlx.play.loop.forget",
     adapt=_where_sampling_forgets,
     train=lambda: _parameters_after("IncompleteCartPole-v1", lambda runner: runner.segment(60)),
     hints=(

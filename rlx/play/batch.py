@@ -8,9 +8,9 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
-from torch.distributions import Categorical
 
-from rlx.policy import ActionDistribution
+from rlx.columns import rows_where
+from rlx.play.checks import action_components
 
 
 class EnvBatch:
@@ -42,7 +42,7 @@ class EnvBatch:
         if isinstance(raw, spaces.Discrete):
             self._one_hot = np.arange(raw.start, raw.start + raw.n)
             self.observation_space = spaces.flatten_space(raw)
-        self._components = _components(self.action_space)
+        action_components(self.action_space)  # an error now, if it is not supported
 
     # ------------------------------------------------------------------ observations in
 
@@ -57,7 +57,7 @@ class EnvBatch:
         if self.single:
             return self.reset()
         fresh = self._tensor(self.env.reset(options={"reset_mask": mask.copy()})[0])
-        return torch.where(_like(mask, fresh), fresh, observations)
+        return rows_where(mask, observations, fresh)
 
     def step(
         self, actions: tuple[Tensor, ...]
@@ -101,58 +101,6 @@ class EnvBatch:
             return batch
         return tuple(part[0] for part in batch) if isinstance(batch, tuple) else batch[0]
 
-    def check(self, dist: ActionDistribution | None) -> None:
-        """Do the policy's action components fit the action space? Raises ValueError if not."""
-        if dist is None:
-            raise ValueError(
-                "this network returns no action distribution (a critic?): it cannot act"
-            )
-        if len(dist.components) != len(self._components):
-            raise ValueError(
-                f"the policy returns {len(dist.components)} action component(s), the action space "
-                f"{self.action_space} has {len(self._components)}: each needs one distribution"
-            )
-        for k, (component, (space, shape, n)) in enumerate(
-            zip(dist.components, self._components, strict=True)
-        ):
-            got = tuple(component.batch_shape[1:] + component.event_shape)
-            if got != shape:
-                raise ValueError(
-                    f"action component {k} draws actions of shape {got}, {space} takes {shape}: "
-                    f"its parameters must have shape ({', '.join(['B', *map(str, shape)])}), and "
-                    "a Categorical's one more dimension for the values"
-                )
-            if n is not None and not component.support.is_discrete:
-                raise ValueError(
-                    f"action component {k} is a {type(component).__name__}, {space} takes "
-                    "integers: use a Categorical"
-                )
-            if isinstance(component, Categorical) and component.param_shape[-1] != n:
-                raise ValueError(
-                    f"action component {k} is a Categorical over {component.param_shape[-1]} "
-                    f"values, {space} has {n or 'real-valued actions: use a Normal'}"
-                )
-
-
-def _components(space: spaces.Space) -> list[tuple[spaces.Space, tuple[int, ...], int | None]]:
-    """(space, event shape, number of values if it is discrete) of each action component."""
-    if isinstance(space, spaces.Discrete):
-        return [(space, (), int(space.n))]
-    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
-        return [(spaces.Discrete(int(n)), (), int(n)) for n in space.nvec]
-    if isinstance(space, spaces.MultiBinary):
-        return [(space, tuple(space.shape), 2)]
-    if isinstance(space, spaces.Box):
-        return [(space, tuple(space.shape), None)]
-    if isinstance(space, spaces.Tuple) and not any(
-        isinstance(part, (spaces.Tuple, spaces.MultiDiscrete)) for part in space
-    ):
-        return [component for part in space for component in _components(part)]
-    raise ValueError(
-        f"actions of {space} are not supported: use Discrete, MultiDiscrete, MultiBinary, Box, or "
-        "a flat Tuple of Discrete, MultiBinary and Box (a wrapper can translate)"
-    )
-
 
 def _assemble(space: spaces.Space, arrays: list[np.ndarray]):
     """A batch of actions, one array a component, in the form that `space` wants it."""
@@ -167,9 +115,3 @@ def _assemble(space: spaces.Space, arrays: list[np.ndarray]):
         # Clipped here only: the rollout keeps what was sampled, whose log-probability is known.
         return np.clip(array, space.low, space.high).astype(space.dtype)
     return array.astype(space.dtype)
-
-
-def _like(mask: np.ndarray, tensor: Tensor) -> Tensor:
-    """`mask` (B,) with as many dimensions as `tensor` (B, …), to broadcast over it."""
-    shape = (len(mask),) + (1,) * (tensor.ndim - 1)
-    return torch.as_tensor(mask, device=tensor.device).view(shape)

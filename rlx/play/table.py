@@ -1,35 +1,23 @@
-"""From steps to a table: the loop that plays a policy in a batch of environments."""
+"""Table: the rows of a batch of environments as they come, cut into episodes in the end."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rlx.batch import EnvBatch
 from rlx.columns import Column, apply, join, stack
-from rlx.policy import ActionDistribution, Output, Parametric, RecurState, no_validation, run
+from rlx.distributions import ActionDistribution
+from rlx.play.batch import EnvBatch
+from rlx.play.checks import Output, check_finite, run
+from rlx.policy import Parametric, RecurState
 from rlx.rollout import Rollout
 
-
-@dataclass
-class Carry:
-    """Where sampling stands between two calls: what `segment` needs to go on."""
-
-    policy: Parametric
-    observations: Tensor
-    recur_state: RecurState
-    fresh: np.ndarray  # (B,) the next row is the first after a reset
-    stale: np.ndarray  # (B,) the episode is over, and the environment is still to be reset
-    ghost: np.ndarray  # (B,) the next row is an end row that was recorded already
-    returns: np.ndarray  # (B,) rewards so far of the episode in progress
-    lengths: np.ndarray  # (B,) its steps so far
+if TYPE_CHECKING:
+    from rlx.play.loop import Carry
 
 
 @dataclass
@@ -40,100 +28,7 @@ class Finished:
     lengths: list[int] = field(default_factory=list)
 
 
-def reset(envs: EnvBatch, policy: Parametric, seed: int | None = None) -> Carry:
-    """Reset every environment; nothing has been played yet."""
-    no, zeros = np.zeros(envs.num_envs, bool), np.zeros(envs.num_envs)
-    return Carry(policy, envs.reset(seed), None, ~no, no, no, zeros, zeros.astype(int))
-
-
-def collect(
-    envs: EnvBatch,
-    policy: Parametric,
-    carry: Carry,
-    n_steps: int | None,
-    *,
-    once: bool,
-    dry: bool,
-    greedy: bool = False,
-    active: int | None = None,
-    frames: list[np.ndarray] | None = None,
-) -> tuple[Rollout, Carry, Finished]:
-    """Play `policy` for `n_steps` steps of every environment; with `once`, at most until each of
-    the first `active` environments has finished one episode, of which the rollout then consists.
-
-    Every fragment closes with an end row, on which the policy has run too. Returns the rollout,
-    where sampling now stands, and the episodes that finished."""
-    table = _Table(envs, dry)
-    observations, recur = carry.observations, carry.recur_state
-    fresh, stale, ghost = carry.fresh, carry.stale, carry.ghost
-    playing = np.arange(envs.num_envs) < (active or envs.num_envs)
-    try:
-        with no_validation(), torch.no_grad() if dry else contextlib.nullcontext():
-            for t in itertools.count():
-                last = t == n_steps or not playing.any()
-                if last and not envs.ghost and not (playing & ~fresh).any():
-                    break  # every end row is in the table already
-                if stale.any() and not last:
-                    observations, stale = envs.refresh(observations, stale), np.zeros_like(stale)
-                recur = _forget(recur, fresh)
-                table.observations.append(observations)
-                output = run(policy, recur, observations)
-                if t == 0:
-                    envs.check(output.dist)
-                table.dists.append(output.dist)
-                actions = output.dist.mode if greedy else output.dist.sample()
-                table.add(recur, actions, output, fresh, ghost)
-                if frames is not None:
-                    frames.append(envs.env.render())
-                if last:
-                    break
-
-                try:
-                    observations, rewards, terminated, truncated, final = envs.step(actions)
-                except Exception as error:
-                    raise RuntimeError(
-                        f"the environment raised {type(error).__name__} at step {t} of this call: "
-                        f"{error}. The rollout is lost; the next call starts from a reset."
-                    ) from error
-                done = terminated | truncated
-                table.add_step(rewards, terminated, done)
-                recur = output.recur_state
-                if envs.ghost:
-                    fresh, ghost = ghost, done
-                else:
-                    fresh = stale = done
-                if final is not None:
-                    ended = np.flatnonzero(done)
-                    table.finals.append((t, ended, final))
-                    table.add_end(policy, recur, terminated[done], greedy)
-                    if frames is not None:
-                        frames.append(envs.env.render())
-                if once:
-                    playing = playing & ~done
-    except Exception:
-        table.check_finite()  # a NaN is the likelier cause, and says more
-        raise
-    rollout, finished, returns, lengths = table.assemble(once, active or envs.num_envs, carry)
-    recur = apply(Tensor.detach, recur)
-    carry = Carry(policy, observations, recur, fresh, stale, ghost, returns, lengths)
-    return rollout, carry, finished
-
-
-def _forget(recur: RecurState, fresh: np.ndarray) -> RecurState:
-    """The recurrent state with zeros where an episode begins; None if they all do."""
-    if recur is None or fresh.all():
-        return None
-    if not fresh.any():
-        return recur
-
-    def zero(h: Tensor) -> Tensor:
-        mask = torch.as_tensor(fresh, device=h.device).view(-1, *(1,) * (h.ndim - 1))
-        return h.masked_fill(mask, 0.0)
-
-    return apply(zero, recur)
-
-
-class _Table:
+class Table:
     """Rows as they come: one list a column, an entry of B rows a step, and end rows beside them."""
 
     def __init__(self, envs: EnvBatch, dry: bool) -> None:
@@ -196,7 +91,7 @@ class _Table:
         self, once: bool, active: int, carry: Carry
     ) -> tuple[Rollout, Finished, np.ndarray, np.ndarray]:
         """Sort the rows by environment, then time, and cut them into episodes."""
-        self.check_finite()
+        check_finite(self)
         n_rows, n_envs = len(self.rows), self.envs.num_envs
         fresh, ghost = np.stack(self.fresh), np.stack(self.ghost)
         border = n_rows > len(self.rewards)  # the last row was played, but not stepped from
@@ -278,38 +173,6 @@ class _Table:
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=self.envs.device)
-
-    def check_finite(self) -> None:
-        """Raise ValueError for the first observation, reward or probability that is not a number.
-
-        Once a call, not once a step: it would cost as much as the environment."""
-
-        def check(what: str, steps: Sequence[Tensor], legal=torch.isfinite, cause="") -> None:
-            if not steps or not steps[0].is_floating_point():
-                return
-            legal = legal(torch.stack(list(steps)))
-            if not legal.all():
-                t, env = (~legal).nonzero()[0, :2].tolist()
-                cause = cause or "the environment produced it"
-                raise ValueError(
-                    f"{what} not finite at step {t} of this call, environment {env}: {cause}"
-                )
-
-        check("an observation is", self.observations)
-        check("a reward is", [torch.from_numpy(rewards) for rewards in self.rewards])
-        for t, ended, final in self.finals:
-            if not final.isfinite().all():
-                env = ended[(~final.isfinite()).nonzero()[0, 0].item()]
-                raise ValueError(
-                    f"the final observation of environment {env} is not finite: it ended with step "
-                    f"{t} of this call"
-                )
-        cause = "the network's weights are not finite, or its inputs huge (did training diverge?)"
-        for steps in zip(*(list(dist.parameters()) for dist in self.dists)):
-            if steps[0].shape[:1] == (self.envs.num_envs,):  # a logit of −inf forbids an action
-                check("the policy's probabilities are", steps, lambda x: x < math.inf, cause)
-        for steps in zip(*(row[2] for row in self.rows)):
-            check("the policy's actions are", steps, cause=cause)
 
 
 def _blank_end_rows(rollout: Rollout) -> None:

@@ -8,19 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from rlx.columns import apply, join
-from rlx.policy import (
-    ActionDistribution,
-    Output,
-    Parametric,
-    RecurState,
-    memory_of,
-    no_validation,
-    run,
-    run_sequences,
-)
+from rlx.columns import apply, join, rows_where
+from rlx.distributions import ActionDistribution, no_validation
+from rlx.play.checks import Output, memory_of, run, run_sequences
+from rlx.play.loop import forget
+from rlx.policy import Parametric, RecurState
 from rlx.rollout import Rollout
-from rlx.sampling import _forget
 
 Draw = Callable[[ActionDistribution], tuple[Tensor, ...]]
 
@@ -45,7 +38,7 @@ def _evaluate(
     packing = _Packing(rollout)
     fresh = rollout.start[packing.first].numpy(force=True)
     recur = None if fresh.all() else _stored_states(policy, rollout, packing.first)
-    recur = _forget(recur, fresh)
+    recur = forget(recur, fresh)
     packed, end = packing.pack(rollout.states), end[packing.rows]
     actions = apply(lambda action: action[packing.rows], stored)
     if type(policy).unroll is not Parametric.unroll:
@@ -128,7 +121,7 @@ def _score(output: Output, actions: tuple[Tensor, ...], end: Tensor, draw: Draw 
         # infinite log-probability is NaN even behind a mask: replace the action, then mask.
         dist.check(*actions)
         scored = tuple(
-            torch.where(end.view(-1, *(1,) * (action.ndim - 1)), ours.to(action.dtype), action)
+            rows_where(end, action, ours.to(action.dtype))
             for ours, action in zip(dist.sample(), actions)
         )
     logprobs = dist.log_prob(*scored).masked_fill(end, 0.0)

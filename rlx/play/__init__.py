@@ -1,0 +1,2 @@
+"""What `Agent` is made of: any environment as a batch, the loop that plays, the pass that plays
+again."""

@@ -1,0 +1,191 @@
+"""Call a policy, and say in plain words what is wrong with what users hand in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from gymnasium import spaces
+from torch import Tensor
+from torch.distributions import Categorical
+from torch.nn.utils.rnn import PackedSequence
+
+from rlx.columns import apply, squeezed
+from rlx.distributions import ActionDistribution
+from rlx.policy import Parametric, RecurState
+
+if TYPE_CHECKING:
+    from rlx.play.table import Table
+
+
+class Output(NamedTuple):
+    """What one call of a policy gave, checked."""
+
+    recur_state: RecurState
+    dist: ActionDistribution | None
+    others: tuple[Tensor | None, ...]
+
+
+def run(policy: Parametric, recur_state: RecurState, states: Tensor, *actions: Tensor) -> Output:
+    """Call `policy` on a batch of `states` (B, *obs) and check what it returns.
+
+    Raises TypeError or ValueError that says what `forward` should have returned."""
+    inputs = (recur_state, states, *actions) if policy.takes_actions else (recur_state, states)
+    output = _checked(policy, policy, inputs, states)
+    memory = memory_of(output.recur_state, len(states))
+    if policy._memory is None:
+        policy._memory = memory
+    elif policy._memory != memory:
+        raise ValueError(
+            f"{type(policy).__name__} returned a recurrent state of shapes {memory} for "
+            f"{len(states)} states, and of shapes {policy._memory} before (rows left out)"
+        )
+    return output
+
+
+def run_sequences(
+    policy: Parametric, recur_state: RecurState, packed: PackedSequence, *actions: Tensor
+) -> Output:
+    """The same for whole sequences, through the policy's own `unroll`."""
+    inputs = (recur_state, packed, *actions) if policy.takes_actions else (recur_state, packed)
+    return _checked(policy, policy.unroll, inputs, packed.data)
+
+
+def memory_of(recur_state: RecurState, n_rows: int | None = None) -> tuple[tuple[int, ...], ...]:
+    """Shape of each part of a recurrent state, rows left out; () for None."""
+    parts = recur_state if isinstance(recur_state, tuple) else (recur_state,)
+    shapes = []
+    for part in parts if recur_state is not None else ():
+        if not isinstance(part, Tensor) or (n_rows is not None and part.shape[:1] != (n_rows,)):
+            got = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
+            raise ValueError(
+                "a recurrent state must be a tensor with one entry a row, or a tuple of them "
+                f"({n_rows} rows here), or None; got {got}"
+            )
+        shapes.append(tuple(part.shape[1:]))
+    return tuple(shapes)
+
+
+def _checked(policy: Parametric, call: Callable, inputs: tuple, states: Tensor) -> Output:
+    """What `forward` or `unroll` returns as an `Output`, or an error that says what is wrong."""
+    name, n_rows = type(policy).__name__, len(states)
+    try:
+        result = call(*inputs)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{name} failed on {n_rows} observations of shape {tuple(states.shape[1:])}: {error}. "
+            "If it is the shapes that do not fit, it was made for another observation space."
+        ) from error
+    if not isinstance(result, tuple) or len(result) < 2:
+        got = f"{len(result)} value(s)" if isinstance(result, tuple) else type(result).__name__
+        raise TypeError(
+            f"{name}.forward must return at least two values, the next recurrent state (or None) "
+            f"and an ActionDistribution, then any extras; it returned {got}"
+        )
+    recur_state, dist, *extras = result
+    if dist is not None and not isinstance(dist, ActionDistribution):
+        raise TypeError(
+            f"the second value that {name}.forward returns must be an ActionDistribution (None for "
+            f"a critic), not {type(dist).__name__}; wrap it: rlx.ActionDistribution(...)"
+        )
+    if dist is None and not extras:
+        raise TypeError(f"{name}.forward returned neither a distribution nor a value")
+    if dist is not None and len(dist) != n_rows:
+        raise ValueError(f"{name}: an action distribution of {len(dist)} rows for {n_rows} states")
+    for k, extra in enumerate(extras):
+        if extra is not None and (not isinstance(extra, Tensor) or extra.shape[:1] != (n_rows,)):
+            got = tuple(extra.shape) if isinstance(extra, Tensor) else type(extra).__name__
+            raise ValueError(
+                f"extra {k} that {name}.forward returns must be a tensor with one entry a row "
+                f"({n_rows} here) or None; got {got}"
+            )
+    return Output(recur_state, dist, apply(squeezed, tuple(extras)))
+
+
+def fits(dist: ActionDistribution | None, action_space: spaces.Space) -> None:
+    """Do the policy's action components fit the action space? Raises ValueError if not."""
+    if dist is None:
+        raise ValueError("this network returns no action distribution (a critic?): it cannot act")
+    components = action_components(action_space)
+    if len(dist.components) != len(components):
+        raise ValueError(
+            f"the policy returns {len(dist.components)} action component(s), the action space "
+            f"{action_space} has {len(components)}: each needs one distribution"
+        )
+    for k, (component, (space, shape, n)) in enumerate(
+        zip(dist.components, components, strict=True)
+    ):
+        got = tuple(component.batch_shape[1:] + component.event_shape)
+        if got != shape:
+            raise ValueError(
+                f"action component {k} draws actions of shape {got}, {space} takes {shape}: "
+                f"its parameters must have shape ({', '.join(['B', *map(str, shape)])}), and "
+                "a Categorical's one more dimension for the values"
+            )
+        if n is not None and not component.support.is_discrete:
+            raise ValueError(
+                f"action component {k} is a {type(component).__name__}, {space} takes "
+                "integers: use a Categorical"
+            )
+        if isinstance(component, Categorical) and component.param_shape[-1] != n:
+            raise ValueError(
+                f"action component {k} is a Categorical over {component.param_shape[-1]} "
+                f"values, {space} has {n or 'real-valued actions: use a Normal'}"
+            )
+
+
+def action_components(
+    space: spaces.Space,
+) -> list[tuple[spaces.Space, tuple[int, ...], int | None]]:
+    """(space, event shape, number of values if it is discrete) of each action component."""
+    if isinstance(space, spaces.Discrete):
+        return [(space, (), int(space.n))]
+    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
+        return [(spaces.Discrete(int(n)), (), int(n)) for n in space.nvec]
+    if isinstance(space, spaces.MultiBinary):
+        return [(space, tuple(space.shape), 2)]
+    if isinstance(space, spaces.Box):
+        return [(space, tuple(space.shape), None)]
+    if isinstance(space, spaces.Tuple) and not any(
+        isinstance(part, (spaces.Tuple, spaces.MultiDiscrete)) for part in space
+    ):
+        return [component for part in space for component in action_components(part)]
+    raise ValueError(
+        f"actions of {space} are not supported: use Discrete, MultiDiscrete, MultiBinary, Box, or "
+        "a flat Tuple of Discrete, MultiBinary and Box (a wrapper can translate)"
+    )
+
+
+def check_finite(table: Table) -> None:
+    """Raise ValueError for the first observation, reward or probability that is not a number.
+
+    Once a call, not once a step: it would cost as much as the environment."""
+
+    def check(what: str, steps: Sequence[Tensor], legal=torch.isfinite, cause="") -> None:
+        if not steps or not steps[0].is_floating_point():
+            return
+        legal = legal(torch.stack(list(steps)))
+        if not legal.all():
+            t, env = (~legal).nonzero()[0, :2].tolist()
+            cause = cause or "the environment produced it"
+            raise ValueError(
+                f"{what} not finite at step {t} of this call, environment {env}: {cause}"
+            )
+
+    check("an observation is", table.observations)
+    check("a reward is", [torch.from_numpy(rewards) for rewards in table.rewards])
+    for t, ended, final in table.finals:
+        if not final.isfinite().all():
+            env = ended[(~final.isfinite()).nonzero()[0, 0].item()]
+            raise ValueError(
+                f"the final observation of environment {env} is not finite: it ended with step "
+                f"{t} of this call"
+            )
+    cause = "the network's weights are not finite, or its inputs huge (did training diverge?)"
+    for steps in zip(*(list(dist.parameters()) for dist in table.dists)):
+        if steps[0].shape[:1] == (table.envs.num_envs,):  # a logit of −inf forbids an action
+            check("the policy's probabilities are", steps, lambda x: x < math.inf, cause)
+    for steps in zip(*(row[2] for row in table.rows)):
+        check("the policy's actions are", steps, cause=cause)

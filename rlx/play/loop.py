@@ -1,0 +1,121 @@
+"""The loop that plays a policy in a batch of environments."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlx.columns import apply, rows_where
+from rlx.distributions import no_validation
+from rlx.play.batch import EnvBatch
+from rlx.play.checks import check_finite, fits, run
+from rlx.play.table import Finished, Table
+from rlx.policy import Parametric, RecurState
+from rlx.rollout import Rollout
+
+
+@dataclass
+class Carry:
+    """Where sampling stands between two calls: what `segment` needs to go on."""
+
+    policy: Parametric
+    observations: Tensor
+    recur_state: RecurState
+    fresh: np.ndarray  # (B,) the next row is the first after a reset
+    stale: np.ndarray  # (B,) the episode is over, and the environment is still to be reset
+    ghost: np.ndarray  # (B,) the next row is an end row that was recorded already
+    returns: np.ndarray  # (B,) rewards so far of the episode in progress
+    lengths: np.ndarray  # (B,) its steps so far
+
+
+def reset(envs: EnvBatch, policy: Parametric, seed: int | None = None) -> Carry:
+    """Reset every environment; nothing has been played yet."""
+    no, zeros = np.zeros(envs.num_envs, bool), np.zeros(envs.num_envs)
+    return Carry(policy, envs.reset(seed), None, ~no, no, no, zeros, zeros.astype(int))
+
+
+def collect(
+    envs: EnvBatch,
+    policy: Parametric,
+    carry: Carry,
+    n_steps: int | None,
+    *,
+    once: bool,
+    dry: bool,
+    greedy: bool = False,
+    active: int | None = None,
+    frames: list[np.ndarray] | None = None,
+) -> tuple[Rollout, Carry, Finished]:
+    """Play `policy` for `n_steps` steps of every environment; with `once`, at most until each of
+    the first `active` environments has finished one episode, of which the rollout then consists.
+
+    Every fragment closes with an end row, on which the policy has run too. Returns the rollout,
+    where sampling now stands, and the episodes that finished."""
+    table = Table(envs, dry)
+    observations, recur = carry.observations, carry.recur_state
+    fresh, stale, ghost = carry.fresh, carry.stale, carry.ghost
+    playing = np.arange(envs.num_envs) < (active or envs.num_envs)
+    try:
+        with no_validation(), torch.no_grad() if dry else contextlib.nullcontext():
+            for t in itertools.count():
+                last = t == n_steps or not playing.any()
+                if last and not envs.ghost and not (playing & ~fresh).any():
+                    break  # every end row is in the table already
+                if stale.any() and not last:
+                    observations, stale = envs.refresh(observations, stale), np.zeros_like(stale)
+                recur = forget(recur, fresh)
+                table.observations.append(observations)
+                output = run(policy, recur, observations)
+                if t == 0:
+                    fits(output.dist, envs.action_space)
+                table.dists.append(output.dist)
+                actions = output.dist.mode if greedy else output.dist.sample()
+                table.add(recur, actions, output, fresh, ghost)
+                if frames is not None:
+                    frames.append(envs.env.render())
+                if last:
+                    break
+
+                try:
+                    observations, rewards, terminated, truncated, final = envs.step(actions)
+                except Exception as error:
+                    raise RuntimeError(
+                        f"the environment raised {type(error).__name__} at step {t} of this call: "
+                        f"{error}. The rollout is lost; the next call starts from a reset."
+                    ) from error
+                done = terminated | truncated
+                table.add_step(rewards, terminated, done)
+                recur = output.recur_state
+                if envs.ghost:
+                    fresh, ghost = ghost, done
+                else:
+                    fresh = stale = done
+                if final is not None:
+                    ended = np.flatnonzero(done)
+                    table.finals.append((t, ended, final))
+                    table.add_end(policy, recur, terminated[done], greedy)
+                    if frames is not None:
+                        frames.append(envs.env.render())
+                if once:
+                    playing = playing & ~done
+    except Exception:
+        check_finite(table)  # a NaN is the likelier cause, and says more
+        raise
+    rollout, finished, returns, lengths = table.assemble(once, active or envs.num_envs, carry)
+    recur = apply(Tensor.detach, recur)
+    carry = Carry(policy, observations, recur, fresh, stale, ghost, returns, lengths)
+    return rollout, carry, finished
+
+
+def forget(recur: RecurState, fresh: np.ndarray) -> RecurState:
+    """The recurrent state with zeros where an episode begins; None if they all do."""
+    if recur is None or fresh.all():
+        return None
+    if not fresh.any():
+        return recur
+    return rows_where(fresh, recur, 0.0)
