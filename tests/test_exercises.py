@@ -3,6 +3,7 @@
 import ast
 import inspect
 import itertools
+import re
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -11,6 +12,7 @@ import nbformat
 import pytest
 import torch
 
+import rlx.course
 from rlx.course import swap
 from rlx.course.checking import _observed, examine
 from rlx.course.exercise import load
@@ -158,3 +160,23 @@ def test_a_notebook_defines_what_it_checks_with_the_reference_s_arguments(path):
             own = [argument.arg for argument in defined[0].args.args]
             theirs = list(inspect.signature(reference).parameters)
             assert own == theirs[: len(own)], name
+
+
+@pytest.mark.parametrize("path", solutions(), ids=lambda path: path.stem)
+def test_a_notebook_imports_what_its_texts_and_cards_tell_a_learner_to_call(path):
+    handed_out = nbformat.read(ROOT / "exercises" / path.parent.name / path.name, as_version=4)
+    texts = [cell.source for cell in handed_out.cells if cell.cell_type == "markdown"]
+    for name in checks(path)[0]:
+        texts.append(str(examine(load()[name], lambda *inputs: None)))  # a card that fails
+    called = rf"(?<![\w.])({'|'.join(rlx.course.__all__)})\("
+    told = set(re.findall(called, "\n".join(texts)))
+    imported = {
+        alias.asname or alias.name
+        for cell in handed_out.cells
+        if cell.cell_type == "code"
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert "hint" in told
+    assert told <= imported
