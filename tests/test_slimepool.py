@@ -1,4 +1,4 @@
-"""Self-play: the pool, matches from both sides, intervals and ratings."""
+"""Self-play: the pool, matches from both sides, tournaments."""
 
 import pickle
 
@@ -8,15 +8,7 @@ import torch
 from torch.distributions import Categorical
 
 import rlx
-from rlx.envs.selfplay import (
-    OpponentPool,
-    elo_ratings,
-    elo_update,
-    expected_score,
-    match,
-    tournament,
-    wilson,
-)
+from rlx.envs.selfplay import OpponentPool, match, tournament
 from rlx.envs.slimeplayers import Function
 from rlx.envs.slimevolley import SlimeRally, SlimeVolley
 
@@ -225,33 +217,6 @@ def test_a_match_repeats_with_its_seed():
     one, two, other = (match("random", "random", 10, seed) for seed in (1, 1, 2))
     assert np.array_equal(one.scores, two.scores)
     assert not np.array_equal(one.lengths, other.lengths)
-
-
-def test_wilson():
-    """10 of 20: 0.299 to 0.701, as tables have it."""
-    assert wilson(10, 20) == pytest.approx((0.299, 0.701), abs=0.001)
-    assert wilson(0, 10) == pytest.approx((0.0, 0.278), abs=0.001)
-    assert wilson(0, 0) == (0.0, 1.0)
-
-
-def test_elo():
-    assert expected_score(1000, 1000) == 0.5
-    assert expected_score(1400, 1000) == pytest.approx(10 / 11)
-    assert elo_update(1000, 1000, 1) == (1016, 984)
-    assert elo_update(1000, 1000, 0.5) == (1000, 1000)  # a draw among equals says nothing
-    a, b = elo_update(1200, 1000, 0)
-    assert a + b == 2200
-    assert a < 1184
-
-
-def test_ratings_from_a_table():
-    """10 to 1 is 400 points; equals are equal; the unbeaten stay finite."""
-    ratings = elo_ratings([[0, 9999.5], [999.5, 0]])
-    assert ratings[0] - ratings[1] == pytest.approx(400, abs=0.1)
-    assert elo_ratings([[0, 5, 5], [5, 0, 5], [5, 5, 0]]) == pytest.approx([0, 0, 0])
-    assert np.isfinite(elo_ratings([[0, 50], [0, 0]])).all()
-    with pytest.raises(ValueError, match="K, K"):
-        elo_ratings(np.zeros((2, 3)))
 
 
 def test_a_tournament():

@@ -8,28 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rlx.course.picture import COLOURS, Picture
+from rlx.stats import bootstrap_interval, interquartile_mean
 from rlx.train import History
-
-
-def interquartile_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
-    """The mean of the middle half: a quarter of the values is cut off at either end."""
-    from scipy.stats import trim_mean  # here, because scipy takes a second to import
-
-    return trim_mean(values, 0.25, axis=axis)
-
-
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Bootstrap interval of the interquartile mean over seeds: `values` is (seeds, …).
-
-    What the mean would be with other seeds like these, by drawing seeds from these with replacement
-    (Agarwal et al., 2021). With few seeds, five say, it is rough and rather too narrow."""
-    from scipy.stats import bootstrap
-
-    found = bootstrap(
-        (values,), interquartile_mean, axis=0, n_resamples=1000, method="percentile",
-        confidence_level=level, rng=np.random.default_rng(0),
-    )  # fmt: skip
-    return found.confidence_interval.low, found.confidence_interval.high
 
 
 def curves(
@@ -59,7 +39,7 @@ def curves(
         ax.plot(grid, mean, color=colour, lw=2.2, label=name or None)
         text = f"{name or 'mean'} ends at {mean[-1]:.3g}"
         if len(seeds) > 1:
-            low, high = interval(values)
+            low, high = bootstrap_interval(values)
             ax.fill_between(grid, low, high, color=colour, alpha=0.2, lw=0)
             text += f" (95 % interval {low[-1]:.3g} to {high[-1]:.3g}, {len(seeds)} seeds)"
         said.append(text)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlx.policy import Parametric
+from rlx.stats import elo_ratings, wilson
 
 from .slimegame import LEFT, RIGHT, TIME_LIMIT, SlimeGame, as_buttons
 from .slimeplayers import Opponent, Player, PolicyPlayer, as_player, buttons_of
@@ -226,50 +227,6 @@ def match(first: Opponent, second: Opponent, games: int = 100, seed: int | None 
         if not playing.any():
             break
     return Match(scores, lengths)
-
-
-def wilson(successes: float, n: int, z: float = 1.96) -> tuple[float, float]:
-    """The interval of a probability from `successes` in n trials, 95 % for z = 1.96 (Wilson, 1927).
-
-    Never leaves [0, 1], and is honest about few trials; (0, 1) about none. Draws counted as half a
-    success vary less than wins and losses do: then it is wider than need be."""
-    if not n:
-        return 0.0, 1.0
-    p = successes / n
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(middle - half, 0.0), min(middle + half, 1.0)
-
-
-def expected_score(rating: float, opponent: float) -> float:
-    """The points a game that Elo ratings predict: 1 / (1 + 10^((R_b - R_a) / 400)) (Elo, 1978)."""
-    return 1.0 / (1.0 + 10.0 ** ((opponent - rating) / 400.0))
-
-
-def elo_update(
-    rating: float, opponent: float, score: float, k: float = 32.0
-) -> tuple[float, float]:
-    """Both ratings after a game that brought the first `score`: 1 won, 1/2 drawn, 0 lost."""
-    change = k * (score - expected_score(rating, opponent))
-    return rating + change, opponent - change
-
-
-def elo_ratings(points: np.ndarray, steps: int = 1000) -> np.ndarray:
-    """The ratings (K,), 0 on average, under which a table of results is the most likely.
-
-    `points` (K, K): what i has won from j, a draw counting half. One imaginary draw between any two
-    keeps the ratings of those who never lost finite. Unlike `elo_update`, the order of the games
-    does not matter (Bradley & Terry, 1952; the iteration is Hunter's, 2004)."""
-    points = np.asarray(points, dtype=float)
-    if points.ndim != 2 or points.shape[0] != points.shape[1]:
-        raise ValueError(f"points have shape {points.shape}, expected (K, K)")
-    points = points + 0.5 * (1 - np.eye(len(points)))
-    np.fill_diagonal(points, 0.0)
-    games, strength = points + points.T, np.ones(len(points))
-    for _ in range(steps):
-        strength = points.sum(axis=1) / (games / (strength[:, None] + strength)).sum(axis=1)
-        strength /= np.exp(np.log(strength).mean())
-    return 400.0 * np.log10(strength)
 
 
 def tournament(
