@@ -54,10 +54,12 @@ $(VENV)/.bench: $(VENV)/.course
 	@$(STAGE) 'install the peers' $(PIP) -e '.[bench]'
 	@touch $@
 
-# The folder with our defaults spares the learner a popup; as root JupyterLab runs only when told to.
+# The folder with our defaults spares the learner a popup; as root JupyterLab runs only when told to. A notebook's
+# name in place of default_url would make its folder the root, and every link out of it dead.
 lab: $(VENV)/.course
-	JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" $(PY) -m jupyterlab \
-	    $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/00_start_here.ipynb
+	JUPYTER_CONFIG_PATH="$(CURDIR)/tools/jupyter" $(PY) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" \
+	    --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
+	    $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 test: lint test-library test-notebooks test-solutions test-browser
 

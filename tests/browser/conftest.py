@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from jupyter_page import NotebookPage, jupyterlab
 from playwright.sync_api import sync_playwright
@@ -27,36 +29,64 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def lab(browser, tmp_path_factory):
-    """The address of a JupyterLab and the folder that it serves."""
-    root = tmp_path_factory.mktemp("lab")
-    with jupyterlab(root, tmp_path_factory.mktemp("jupyter")) as address:
-        yield address, root
+def project(tmp_path_factory):
+    """A copy of what a learner has after cloning: tests save notebooks, and must not save here."""
+    folder = tmp_path_factory.mktemp("project") / "rlx"
+    clutter = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "runs", "build", "dist")
+    shutil.copytree(ROOT, folder, ignore=clutter)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lab(browser, project, tmp_path_factory):
+    """The address of a JupyterLab that `make lab` started in `project`."""
+
+    def start(options):
+        # In the environment that runs the tests, as it is: nothing is installed.
+        environment = [f"VENV={sys.prefix}", f"--assume-old={sys.prefix}/.course"]
+        return ["make", "lab", *environment, f"ARGS={options}"]
+
+    with jupyterlab(start, project, tmp_path_factory.mktemp("jupyter")) as address:
+        yield address
 
 
 @pytest.fixture
-def open_notebook(browser, lab, screenshots, request):
-    """open_notebook("notebooks/00_start_here.ipynb") opens a copy, its neighbours beside it."""
-    address, root = lab
+def open_notebook(browser, lab, project, screenshots, request):
+    """open_notebook("notebooks/00_start_here.ipynb") opens it as it stands in the repository.
+
+    Without a path it opens what JupyterLab begins with."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     context.set_default_timeout(30_000)
 
-    def open_notebook(path):
-        path = ROOT / path
-        copy = root / request.node.name / path.parent.name
-        if not copy.exists():
-            clutter = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__")
-            shutil.copytree(path.parent, copy, ignore=clutter)
+    def open_notebook(path=None):
+        if path is None:
+            return NotebookPage(context.new_page(), lab)
+        if (ROOT / path).exists():
+            shutil.copy(ROOT / path, project / path)  # an earlier test may have saved it
         # A workspace of its own: JupyterLab would reopen what an earlier test left open.
-        workspace = f"{address}/lab/workspaces/{request.node.name}"
-        file = (copy / path.name).relative_to(root)
-        return NotebookPage(context.new_page(), f"{workspace}/tree/{file}")
+        workspace = f"{lab}/lab/workspaces/{request.node.name}"
+        return NotebookPage(context.new_page(), f"{workspace}/tree/{path}")
 
     yield open_notebook
     for page in context.pages:
         page.screenshot(path=screenshots / f"{request.node.name}.png")  # to see why it failed
         page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
     context.close()
+
+
+@pytest.fixture
+def scratch(open_notebook, project, request):
+    """scratch(cell, cell, …) opens a new notebook of these cells."""
+
+    def scratch(*sources):
+        cells = [nbformat.v4.new_code_cell(source.strip()) for source in sources]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        path = f"{request.node.name}.ipynb"
+        nbformat.write(notebook, project / path)
+        return open_notebook(path)
+
+    return scratch
 
 
 @pytest.fixture

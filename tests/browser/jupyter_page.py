@@ -2,15 +2,14 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from contextlib import contextmanager
-from pathlib import Path
 
-LEARNERS_SETTINGS = Path(__file__).parents[2] / "tools/jupyter"  # what `make lab` starts with
 SETTINGS = {
     "@jupyterlab/notebook-extension:tracker": {
         "windowingMode": "none",  # keep cells in the document that are scrolled out of sight
@@ -21,10 +20,11 @@ SETTINGS = {
 
 
 @contextmanager
-def jupyterlab(root, state):
-    """Serve `root` without a token on a free port of this machine; settings and logs go to `state`.
+def jupyterlab(start, root, state):
+    """Run `start(options)`, the words of a command that starts JupyterLab, in `root`.
 
-    Yields the address. The user's own Jupyter settings are neither read nor written.
+    Yields the address: a free port of this machine, without a token. Settings and logs go to
+    `state`; the user's own Jupyter settings are neither read nor written.
     """
     config = state / "config/labconfig"
     config.mkdir(parents=True)
@@ -32,7 +32,7 @@ def jupyterlab(root, state):
     # Code may skip its drawing under pytest, but these tests are about what a learner sees.
     environment = {key: value for key, value in os.environ.items() if "PYTEST" not in key}
     environment.pop("JUPYTER_TOKEN", None)
-    environment["JUPYTER_CONFIG_PATH"] = str(LEARNERS_SETTINGS)
+    environment["PATH"] = os.pathsep.join([f"{sys.prefix}/bin", environment["PATH"]])
     for variable in [
         "JUPYTER_CONFIG_DIR",
         "JUPYTER_DATA_DIR",
@@ -45,16 +45,14 @@ def jupyterlab(root, state):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    command = [
-        *[sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"],
-        *["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"],
-        *["--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True"],
-        *[f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True"],
-    ]
+    options = f"--no-browser --ip=127.0.0.1 --port={port} --ServerApp.port_retries=0"
+    options += " --IdentityProvider.token= --ServerApp.disable_check_xsrf=True"
+    options += " --LabApp.expose_app_in_browser=True"
     log = state / "jupyterlab.log"
     with open(log, "w") as output:
         server = subprocess.Popen(
-            command,
+            start(options),
+            cwd=root,
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -64,11 +62,11 @@ def jupyterlab(root, state):
         wait_for(f"{address}/api/status", server, log)
         yield address
     finally:
-        server.terminate()  # it ends its kernels
+        os.killpg(server.pid, signal.SIGTERM)  # make waits for JupyterLab, which ends its kernels
         try:
             server.wait(30)
         except subprocess.TimeoutExpired:
-            server.kill()  # the kernels notice that it is gone
+            os.killpg(server.pid, signal.SIGKILL)  # the kernels notice that it is gone
             server.wait()
 
 
@@ -104,7 +102,7 @@ NO_CELL_WAITS = """selector => {
   return prompts.length > 0 && !prompts.some(prompt => prompt.textContent.includes('*'));
 }"""
 # Nothing here waits for the promise: that of a run-… command resolves when the cells have finished.
-COMMAND = "name => { window.jupyterapp.commands.execute(name); }"
+COMMAND = "([name, options]) => { window.jupyterapp.commands.execute(name, options); }"
 
 
 class NotebookPage:
@@ -125,9 +123,9 @@ class NotebookPage:
             self.page.wait_for_function(NO_CELL_WAITS, arg=PANEL, timeout=seconds * 1000)
             self.page.wait_for_timeout(300)
 
-    def command(self, name):
+    def command(self, name, **options):
         """Start one of JupyterLab's commands, for instance notebook:interrupt-kernel."""
-        self.page.evaluate(COMMAND, name)
+        self.page.evaluate(COMMAND, [name, options])
 
     def start_all(self):
         """Run all cells and come back at once, to act while they run."""

@@ -2,7 +2,6 @@
 
 import re
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
@@ -43,21 +42,6 @@ def draw(size):
 
 Knob(draw, size=(1, 50, 1, 20))
 """
-
-
-@pytest.fixture
-def scratch(open_notebook, tmp_path):
-    """scratch(cell, cell, …) opens a new notebook of these cells."""
-
-    def scratch(*sources):
-        cells = [nbformat.v4.new_code_cell(source.strip()) for source in sources]
-        notebook = nbformat.v4.new_notebook(cells=cells)
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-        (tmp_path / "scratch").mkdir()
-        nbformat.write(notebook, tmp_path / "scratch" / "scratch.ipynb")
-        return open_notebook(tmp_path / "scratch" / "scratch.ipynb")
-
-    return scratch
 
 
 def wait_for_the_curve_to_grow(panel):
