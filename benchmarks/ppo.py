@@ -15,6 +15,7 @@ import time
 import torch
 
 import rlx
+from rlx.seeding import spawn
 
 LIMIT = 180.0  # seconds after which a run counts as not solved
 
@@ -46,6 +47,7 @@ def sb3(seed: int) -> tuple[float, float, int]:
             if (full and self.running >= 475) or time.perf_counter() - began > LIMIT:
                 raise StopIteration
 
+    (seed,) = spawn(seed, 1)  # its environments get seed + i
     torch.manual_seed(seed)
     began, stop = time.perf_counter(), Stop()
     model = PPO(

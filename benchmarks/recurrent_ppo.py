@@ -17,6 +17,7 @@ import time
 import torch
 
 import rlx
+from rlx.seeding import spawn
 
 ENV = "rlx/PositionCartPole-v1"
 LIMIT = 300.0  # seconds after which a run counts as not solved
@@ -40,6 +41,7 @@ def contrib(seed: int, n_steps: int) -> tuple[float, int]:
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import VecNormalize
 
+    (seed,) = spawn(seed, 1)  # its environments get seed + i
     torch.manual_seed(seed)
     env = VecNormalize(make_vec_env(lambda: rlx.envs.make(ENV), 8, seed=seed))
     model = RecurrentPPO(

@@ -1,6 +1,6 @@
 """rlx: deep reinforcement learning in PyTorch, short enough to read in one sitting."""
 
-from rlx import algos, callbacks, checkpoint, critics, envs, functional, networks, stats
+from rlx import algos, callbacks, checkpoint, critics, envs, functional, networks, seeding, stats
 from rlx.agent import Agent
 from rlx.distributions import ActionDistribution, SquashedNormal
 from rlx.policy import Parametric
@@ -25,6 +25,7 @@ __all__ = [
     "envs",
     "functional",
     "networks",
+    "seeding",
     "stats",
     "train",
 ]

@@ -24,7 +24,9 @@ class Agent:
     """An environment, and optionally the optimizer that improves whatever policy is run in it.
 
     `env` is a gymnasium environment, a vector environment, or an id. `seed` seeds the environments
-    at their first reset; action noise comes from torch's global generator (`torch.manual_seed`).
+    at their first reset, those side by side by seeds spawned from it (`rlx.seeding`): agents with
+    different seeds share no starts. Action noise comes from torch's global generator
+    (`torch.manual_seed`).
     Constructing an agent neither resets nor steps. The network is not part of the agent:
     `agent(policy)` runs `policy`, `agent(other)` another one, in the same environment.
 

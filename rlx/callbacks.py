@@ -11,6 +11,7 @@ import numpy as np
 from rlx import checkpoint
 from rlx.agent import Agent
 from rlx.algos.base import Algorithm
+from rlx.seeding import spawn
 from rlx.train import Callback, Metrics
 
 
@@ -25,7 +26,7 @@ def evaluation(agent: Agent, every: int = 10, episodes: int = 10, seed: int = 0)
         if agent.env is algorithm.agent.env:
             raise ValueError("evaluation needs an agent with an environment of its own")
         if algorithm.updates % every == 0:
-            agent.seed(checkpoint.border_seed(seed, algorithm.updates))
+            agent.seed(*spawn(seed, 1, "evaluation", algorithm.updates))
             with checkpoint.undisturbed():
                 agent(algorithm.policy).episodes(episodes, dry=True, greedy=True)
             metrics["eval_return"] = float(np.mean(agent.finished.returns))

@@ -118,11 +118,6 @@ def undisturbed() -> Iterator[None]:
         _restore_random_states(states)
 
 
-def border_seed(seed: int, updates: int) -> int:
-    """The seed of all environments at the checkpoint after `updates`."""
-    return int(np.random.SeedSequence([seed, updates]).generate_state(1)[0] >> 1)
-
-
 def _random_states() -> dict[str, Any]:
     name, keys, *rest = np.random.get_state()  # noqa: NPY002 - environments may use the old generator
     version, words, gauss = random.getstate()

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from rlx import checkpoint as checkpoints
 from rlx.algos.base import Algorithm
+from rlx.seeding import spawn
 
 Metrics = dict[str, float]
 Callback = Callable[[Algorithm, Metrics], object]
@@ -66,7 +67,7 @@ def iterate(
     begin = saved.get("begin") or {name: getattr(algorithm, name) for name in budgets}
 
     def border() -> None:
-        algorithm.agent.seed(checkpoints.border_seed(seed, algorithm.updates))
+        algorithm.agent.seed(*spawn(seed, 1, "checkpoint", algorithm.updates))
         checkpoints.save(checkpoint, algorithm, {**extra, "begin": begin})
 
     def spent() -> bool:

@@ -15,6 +15,7 @@ import rlx
 from rlx import ActionDistribution, Agent, Parametric, Rollout, SquashedNormal
 from rlx.distributions import Categorical
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
+from rlx.seeding import spawn
 
 SAME, NEXT, DISABLED = AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED
 
@@ -309,6 +310,59 @@ def test_the_seed_is_given_once_and_again_on_request():
     agent.seed(8)
     agent(Coin()).segment(1)
     assert env.seeds == [7, None, None, 8]
+    side_by_side = scripts(2)
+    Agent(side_by_side, seed=7)(Coin()).segment(9)
+    assert [env.seeds[0] for env in side_by_side.envs] == spawn(7, 2)
+    assert {seed for env in side_by_side.envs for seed in env.seeds[1:]} == {None}
+
+
+@pytest.mark.parametrize("kind", ["one", "native", "sync"])
+def test_neighbouring_seeds_share_no_starts(kind):
+    size = 1 if kind == "one" else 16
+    starts = set()
+    for seed in range(10):
+        agent = Agent(reach(kind, SAME, "discrete", size), seed=seed)
+        states = agent(lively(MLPPolicy, agent)).segment(1)[:1].states
+        starts |= {tuple(state) for state in states.tolist()}
+    assert len(starts) == 10 * size
+
+
+class Counts(gymnasium.vector.VectorEnv):
+    """Somebody else's vector environment, which makes seed + i of the one seed it takes."""
+
+    num_envs = 16
+    single_observation_space = spaces.Box(0, 2**16, (2,))
+    single_action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        seeds = seed + np.arange(16)
+        return np.stack([seeds // 2**16, seeds % 2**16], axis=1).astype(np.float32), {}
+
+    def step(self, actions):
+        no = np.zeros(16, bool)
+        return np.zeros((16, 2), np.float32), np.zeros(16), no, no, {}
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_neighbouring_seeds_share_no_starts_behind_wrappers(own):
+    starts = set()
+    for seed in range(10):
+        env = Counts() if own else gymnasium.make_vec("Pendulum-v1", 16, vectorization_mode="sync")
+        agent = Agent(gymnasium.wrappers.vector.RecordEpisodeStatistics(env), seed=seed)
+        states = agent(lively(MLPPolicy, agent)).segment(1)[:1].states
+        starts |= {tuple(state) for state in states.tolist()}
+    assert len(starts) == 160
+
+
+def test_seeds_for_each_purpose():
+    assert spawn(0, 2) == spawn(0, 3)[:2]
+    keys = (), (0,), (0, 0), ("checkpoint", 1), ("evaluation", 1)
+    seeds = [one for seed in range(3) for key in keys for one in spawn(seed, 9, *key)]
+    assert len(set(seeds)) == 3 * 5 * 9
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert spawn(None, 4) != spawn(None, 4)
+    with pytest.raises(ValueError, match="non-negative"):
+        spawn(-1, 1)
 
 
 def test_environments_side_by_side_differ():

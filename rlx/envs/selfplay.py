@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlx.policy import Parametric
+from rlx.seeding import spawn
 from rlx.stats import elo_ratings, wilson
 
 from .slimegame import LEFT, RIGHT, TIME_LIMIT, SlimeGame, as_buttons
@@ -235,7 +236,7 @@ def tournament(
     """Everyone against everyone, from both sides. Returns the points (K, K), as `elo_ratings` takes
     them, and the ratings by name."""
     names, points = list(players), np.zeros((len(players), len(players)))
-    seeds = np.random.SeedSequence(seed).generate_state(len(names) ** 2).tolist()
+    seeds = spawn(seed, len(names) ** 2)
     for i, a in enumerate(names):
         for j, b in enumerate(names[:i]):
             result = match(players[a], players[b], games, seeds.pop())

@@ -6,11 +6,14 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from torch import Tensor
 
 from rlx.columns import rows_where
+from rlx.envs.native import BatchedEnv
 from rlx.play.checks import action_components
+from rlx.seeding import spawn
 
 
 class EnvBatch:
@@ -47,8 +50,17 @@ class EnvBatch:
     # ------------------------------------------------------------------ observations in
 
     def reset(self, seed: int | None = None) -> Tensor:
-        """Reset every environment. Returns observations (B, *obs)."""
-        return self._tensor(self.env.reset(seed=seed)[0], batched=not self.single)
+        """Reset every environment. Returns observations (B, *obs).
+
+        One generator gets `seed` itself, many get seeds that are spawned from it."""
+        seeds = seed
+        if seed is not None and not self.single:
+            base = self.env.unwrapped
+            if isinstance(base, (SyncVectorEnv, AsyncVectorEnv)):
+                seeds = spawn(seed, self.num_envs)  # of one, they would make seed + i
+            elif not isinstance(base, (BatchedEnv, CartPoleVectorEnv)):
+                (seeds,) = spawn(seed, 1)  # who knows what it does: far from its neighbours'
+        return self._tensor(self.env.reset(seed=seeds)[0], batched=not self.single)
 
     def refresh(self, observations: Tensor, mask: np.ndarray) -> Tensor:
         """Reset those of `mask` (B,), unless they reset themselves. Returns observations."""
