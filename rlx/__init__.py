@@ -6,13 +6,14 @@ from rlx.distributions import ActionDistribution, SquashedNormal
 from rlx.policy import Parametric
 from rlx.replay import Replay
 from rlx.rollout import Rollout, Step
-from rlx.train import train
+from rlx.training import History, iterate, train
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ActionDistribution",
     "Agent",
+    "History",
     "Parametric",
     "Replay",
     "Rollout",
@@ -24,6 +25,7 @@ __all__ = [
     "critics",
     "envs",
     "functional",
+    "iterate",
     "networks",
     "seeding",
     "stats",

@@ -12,7 +12,7 @@ from rlx import checkpoint
 from rlx.agent import Agent
 from rlx.algos.base import Algorithm
 from rlx.seeding import spawn
-from rlx.train import Callback, Metrics
+from rlx.training import Callback, Metrics
 
 
 def evaluation(agent: Agent, every: int = 10, episodes: int = 10, seed: int = 0) -> Callback:

@@ -18,7 +18,7 @@ pytest.importorskip("ipywidgets")
 import rlx
 from rlx.course import CourseMap, Knob, Picture, curves, live, watch
 from rlx.course.picture import svg_curve, ticks
-from rlx.train import History
+from rlx.training import History
 
 # The modules: their names in the package are those of the functions.
 live_module, watch_module = sys.modules["rlx.course.live"], sys.modules["rlx.course.watch"]

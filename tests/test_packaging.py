@@ -130,7 +130,11 @@ def test_the_installed_wheel_contains_every_subpackage(tmp_path):
     run(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source, cwd=tmp_path)
     (wheel,) = tmp_path.glob("rlx-*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        tops = {name.partition("/")[0] for name in archive.namelist()}
+        names = archive.namelist()
+    tops = {name.partition("/")[0] for name in names}
+    files = (f for f in (ROOT / "rlx").rglob("*") if f.is_file() and f.suffix != ".pyc")
+    assert {str(file.relative_to(ROOT)) for file in files} <= set(names)  # pages, scripts, types
+    assert "rlx/py.typed" in names
     assert tops == {"rlx", f"rlx-{PROJECT['version']}.dist-info"}  # no tests, no notebooks
 
     # An empty environment; only after the install does a .pth file show it our dependencies.

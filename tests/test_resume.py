@@ -19,7 +19,7 @@ import torch
 import rlx
 from rlx.algos import A2C, PPO, REINFORCE, ActorCritic, OffPAC
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
-from rlx.train import iterate
+from rlx.training import iterate
 
 EPISODES = dict(batch_size=4, horizon=8)
 # A new algorithm joins by a line: options that make its updates small.

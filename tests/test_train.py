@@ -13,7 +13,7 @@ import rlx
 from rlx.algos import PPO, REINFORCE
 from rlx.callbacks import csv_log, evaluation, tensorboard
 from rlx.networks import MLPPolicy
-from rlx.train import History, iterate
+from rlx.training import History, iterate
 
 QUIET = dict(progress=False)
 
@@ -123,6 +123,46 @@ def test_callbacks_are_called_once_an_update():
     pairs = [(("first", algorithm, k), ("second", algorithm, 2 * k)) for k in (1, 2, 3)]
     assert calls == [call for pair in pairs for call in pair]
     assert history["mine"].tolist() == [2, 4, 6]
+
+
+@pytest.mark.parametrize("word", [True, np.True_])
+def test_a_callback_ends_the_run(word, path):
+    calls = []
+
+    def enough(algorithm, metrics):
+        return word if algorithm.updates == 3 else None
+
+    def after(algorithm, metrics):
+        calls.append(algorithm.updates)
+        return algorithm  # which is true, but not True
+
+    algorithm = make()
+    options = dict(updates=7, checkpoint=path, every=5, callbacks=[enough, after], **QUIET)
+    history = rlx.train(algorithm, **options)
+    assert history["updates"].tolist() == calls == [1, 2, 3]
+    resumed = make()
+    rlx.checkpoint.resume(path, resumed)  # the state at the end, though 3 is no multiple of 5
+    assert torch.equal(parameters(resumed), parameters(algorithm))
+    rest = rlx.train(make(), resume=True, **options)
+    assert rest["updates"].tolist() == [4, 5, 6, 7]
+
+
+def test_threads():
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(3)
+    try:
+        for threads in ({}, dict(threads=2), dict(threads=None)):
+            note = [lambda algorithm, metrics: seen.append(torch.get_num_threads())]
+            rlx.train(make(Scripted), updates=1, callbacks=note, **threads, **QUIET)
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 2, 3]
+
+
+def test_the_loop_and_its_function_are_both_in_reach():
+    assert callable(rlx.train)
+    assert [metrics["updates"] for metrics in rlx.iterate(make(Scripted), updates=2)] == [1, 2]
 
 
 def test_history():

@@ -16,7 +16,7 @@ from rlx.algos.base import Algorithm
 from rlx.course.picture import Picture, svg_curve
 from rlx.course.watch import rendered
 from rlx.play.loop import collect, reset
-from rlx.train import History, Metrics, iterate
+from rlx.training import History, Metrics, iterate
 
 
 async def live(
@@ -24,7 +24,7 @@ async def live(
 ) -> History:
     """Train `algorithm` and draw its return as it grows; returns what each update reported.
 
-    `options` are `rlx.train.iterate`'s: a budget (`updates`, `steps`, `episodes`, `seconds`),
+    `options` are `rlx.iterate`'s: a budget (`updates`, `steps`, `episodes`, `seconds`),
     `stop_return`, `checkpoint` and so on. `x` runs along the axis: "steps", "episodes", "updates"
     or "seconds". `show` adds the newest agent, playing greedily, if its environment can be drawn.
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from rlx.course.picture import COLOURS, Picture
 from rlx.stats import bootstrap_interval, interquartile_mean
-from rlx.train import History
+from rlx.training import History
 
 
 def curves(

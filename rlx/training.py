@@ -17,7 +17,7 @@ from rlx.algos.base import Algorithm
 from rlx.seeding import spawn
 
 Metrics = dict[str, float]
-Callback = Callable[[Algorithm, Metrics], object]
+Callback = Callable[[Algorithm, Metrics], object]  # one that returns True ends the run
 
 
 class History(list):
@@ -43,15 +43,18 @@ def iterate(
     seed: int = 0,
     resume: bool = False,
     extra: dict[str, Any] | None = None,
+    threads: int | None = 1,
 ) -> Iterator[Metrics]:
     """Update until a budget is spent or the running return reaches `stop_return`; yields metrics.
 
     Budgets count from here on: `updates`, environment `steps`, `episodes`, `seconds`; a resumed run
     has what was left of its budget. `running_return` is the mean over the last 100 training
     episodes; it stops the run only once there are that many. After each update the `callbacks` are
-    called with the algorithm and the metrics. With `checkpoint`, that file is written after `every`
-    so many updates and at the end (see `rlx.checkpoint`; `seed` and the number of updates seed the
-    environments there); `resume` goes on from it. Networks this small run faster on one thread.
+    called with the algorithm and the metrics; if one of them returns True (not just something
+    truthy), that update is the last. With `checkpoint`, that file is written after `every` so many
+    updates and at the end (see `rlx.checkpoint`; `seed` and the number of updates seed the
+    environments there); `resume` goes on from it. Meanwhile torch computes with `threads` threads:
+    networks this small are fastest with one; None leaves torch's number as it is.
 
     Whatever goes wrong, the error says where the last checkpoint is."""
     if all(budget is None for budget in (updates, steps, episodes, seconds)):
@@ -81,12 +84,12 @@ def iterate(
         return float(np.mean(algorithm.recent)) if algorithm.recent else math.nan
 
     def run() -> Iterator[Metrics]:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
+        before, stop = torch.get_num_threads(), False
+        torch.set_num_threads(before if threads is None else threads)
         try:
             if checkpoint is not None:
                 border()  # also after resuming: it makes the same environments, and the same file
-            while not spent():
+            while not stop and not spent():
                 began = time.perf_counter()
                 metrics = algorithm.update()
                 algorithm.seconds += time.perf_counter() - began
@@ -95,9 +98,9 @@ def iterate(
                     "running_return": running(),
                     **metrics,
                 }
-                for callback in callbacks:
-                    callback(algorithm, metrics)
-                if checkpoint is not None and (algorithm.updates % every == 0 or spent()):
+                said = [callback(algorithm, metrics) for callback in callbacks]  # all are called
+                stop = any(isinstance(word, bool | np.bool_) and word for word in said)
+                if checkpoint is not None and (algorithm.updates % every == 0 or stop or spent()):
                     border()
                 yield metrics
         except Exception as error:
@@ -107,7 +110,7 @@ def iterate(
                 )
             raise
         finally:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(before)
 
     return run()  # what is wrong with the arguments has been said before the first update
 
