@@ -169,13 +169,18 @@ class SquashedNormal(Distribution):
     actor-critic", app. C).
 
     `mean` and `std`, before the tanh, are (B, D); `low` and `high` numbers or (D,). Samples stay a
-    millionth of the range inside, so that their density is finite. There is no closed-form
-    entropy; use `-rollout.logprobs` as its estimate.
+    millionth of half the range inside. There is no closed-form entropy; use `-rollout.logprobs` as
+    its estimate.
+
+    In single precision the tanh of 12 is that of 20. So the sample last drawn is remembered with
+    its value before the tanh, and its density is exact however far out the mean is. Of any other
+    action, a stored one or a copy, only the value is known: within the `rim` it may have been any
+    value from there on, and its density is the rim's mean density. (It integrates to 1, too.)
     """
 
     arg_constraints = {}
     has_rsample = True
-    limit = 1 - 1e-6
+    rim = 2e-6  # in halves of the range; samples stop in its middle, safe from rounding
 
     def __init__(
         self, mean: Tensor, std: Tensor, low: Tensor | float = -1.0, high: Tensor | float = 1.0
@@ -183,6 +188,7 @@ class SquashedNormal(Distribution):
         self.base = Normal(mean, std)
         self.middle = torch.as_tensor((high + low) / 2, dtype=mean.dtype, device=mean.device)
         self.scale = torch.as_tensor((high - low) / 2, dtype=mean.dtype, device=mean.device)
+        self._drawn = None
         super().__init__(self.base.batch_shape, validate_args=False)
 
     @property
@@ -191,26 +197,47 @@ class SquashedNormal(Distribution):
         return torch.distributions.constraints.interval(low, high)
 
     def _squash(self, before: Tensor) -> Tensor:
-        return self.middle + self.scale * before.tanh().clamp(-self.limit, self.limit)
+        limit = 1 - self.rim / 2
+        return self.middle + self.scale * before.tanh().clamp(-limit, limit)
 
     @property
     def mode(self) -> Tensor:
         return self._squash(self.base.mean)
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
-        return self._squash(self.base.rsample(sample_shape))
+        before = self.base.rsample(sample_shape)
+        action = self._squash(before)
+        self._drawn = action, _version(action), before
+        return action
 
     def log_prob(self, value: Tensor) -> Tensor:
-        squashed = (value - self.middle) / self.scale
-        before = squashed.clamp(-self.limit, self.limit).atanh()
-        # log(1 − tanh²u) = 2 (log 2 − u − softplus(−2u)), without cancellation for large |u|.
-        slope = 2 * (math.log(2) - before - nn.functional.softplus(-2 * before))
+        if self._drawn and value is self._drawn[0] and _version(value) == self._drawn[1]:
+            return self._log_density(self._drawn[2])
+        share, inside = (value - self.middle) / self.scale, 1 - self.rim
+        # P(u > border) = Φ((mean - border) / std), and its mirror image. In double precision: the
+        # gradient of log Φ far out is the exponential of a difference of large numbers.
+        edge = (share > inside).to(share) - (share < -inside).to(share)
+        reach = (edge * self.base.mean - math.atanh(inside)) / self.base.stddev
+        reach = torch.where(edge == 0, 0.0, reach).double()
+        at_edge = torch.special.log_ndtr(reach).to(share) - (self.scale * self.rim).log()
+        density = self._log_density(share.clamp(-inside, inside).atanh())
+        return torch.where(edge == 0, density, at_edge)
+
+    def _log_density(self, before: Tensor) -> Tensor:
+        """Of the action whose value before the tanh is `before`."""
+        # log(1 − tanh²u) = 2 (log 2 − u + log σ(2u)), without cancellation for large |u|.
+        slope = 2 * (math.log(2) - before + nn.functional.logsigmoid(2 * before))
         return self.base.log_prob(before) - slope - self.scale.log()
 
     def entropy(self) -> Tensor:
         raise NotImplementedError(
             "a squashed Gaussian has no closed-form entropy; use -rollout.logprobs as an estimate"
         )
+
+
+def _version(x: Tensor) -> int | None:
+    """Counts the changes made to `x` in place: after one it is not what was drawn."""
+    return None if x.is_inference() else x._version
 
 
 def _sample(component: Distribution) -> Tensor:

@@ -27,7 +27,7 @@ from rlx import functional
 from rlx.algos import DDPG, DQN, SAC, TD3
 from rlx.algos.offpolicy import frozen
 from rlx.critics import Critic, NoisyPolicy, QNetwork, QPolicy, SquashedPolicy
-from rlx.distributions import EpsilonGreedy, SquashedNormal
+from rlx.distributions import EpsilonGreedy
 
 KINDS = (DQN, DDPG, TD3, SAC)
 CONTINUOUS = (DDPG, TD3, SAC)
@@ -229,77 +229,7 @@ def test_what_a_q_policy_played_is_evaluated_as_it_was(memory, env, mode, verb):
     assert_close(alone.others[0], q, **TOLERANCE)
 
 
-# ---------------------------------------------------------------------- squashed Gaussians
-
-BOUNDS = [(-1.0, 1.0), (-2.0, 3.0), (0.0, 0.5)]
-bounds = pytest.mark.parametrize(("low", "high"), BOUNDS)
-
-
-@bounds
-def test_a_squashed_normals_density_integrates_to_one(low, high):
-    for mean, std in [(0.0, 0.5), (0.8, 0.3), (-0.5, 0.9)]:
-        a = torch.linspace(low, high, 400_001, dtype=torch.double)[1:-1]
-        base = tensor(mean).double(), tensor(std).double()
-        density = SquashedNormal(*(x.expand(len(a)) for x in base), low, high).log_prob(a).exp()
-        assert density.sum() * (high - low) / 400_000 == pytest.approx(1.0, abs=1e-4)
-
-
-@bounds
-def test_a_squashed_normal_is_a_change_of_variables(low, high):
-    # P(A <= a) = Φ(u(a)), with u the inverse: the density is its numeric derivative.
-    mean, std = tensor([[0.3, -1.0]]).double(), tensor([[0.7, 1.5]]).double()
-    dist = SquashedNormal(mean, std, low, high)
-    share = torch.linspace(0.001, 0.999, 301).double()[:, None].expand(-1, 2)
-    a, step = low + (high - low) * share, 1e-6 * (high - low)
-
-    def below(a):
-        return Normal(mean, std).cdf((2 * (a - low) / (high - low) - 1).atanh())
-
-    density = (below(a + step) - below(a - step)) / (2 * step)
-    assert_close(dist.log_prob(a).exp(), density, rtol=1e-4, atol=1e-6)
-
-
-def test_a_squashed_normal_has_bounds_of_each_number():
-    torch.manual_seed(0)
-    low, high = tensor([-2.0, 0.0, 99.0]), tensor([3.0, 0.5, 101.0])
-    for mean in (0.0, 30.0, -30.0):
-        base = torch.full((2000, 3), mean), torch.ones(2000, 3)
-        dist = SquashedNormal(*base, low, high)
-        for actions in (dist.sample(), dist.rsample(), dist.mode):
-            assert (actions >= low).all()
-            assert (actions <= high).all()
-            assert dist.log_prob(actions).isfinite().all()
-        # A number by itself is as one among several.
-        actions = dist.sample()
-        for k in range(3):
-            alone = SquashedNormal(*(x[:, k] for x in base), low[k].item(), high[k].item())
-            assert_close(alone.log_prob(actions[:, k]), dist.log_prob(actions)[:, k])
-        with pytest.raises(NotImplementedError, match="closed-form"):
-            dist.entropy()
-        assert dist.support.check(actions).all()
-    middle = SquashedNormal(torch.zeros(1, 3), torch.ones(1, 3), low, high).mode
-    assert_close(middle, tensor([[0.5, 0.25, 100.0]]))
-
-
-def test_a_squashed_sample_has_a_gradient():
-    # a = 1/2 + 5/2 tanh(mean + std z): by hand, and against differences of the same draw.
-    mean = tensor([0.2, -0.7]).double().requires_grad_()
-    std = tensor([0.5, 1.1]).double().requires_grad_()
-
-    def draw(mean, std):
-        torch.manual_seed(1)
-        return SquashedNormal(mean, std, -2.0, 3.0).rsample()
-
-    draw(mean, std).sum().backward()
-    torch.manual_seed(1)
-    z = Normal(torch.zeros(2).double(), 1.0).sample()
-    slope = 2.5 * (1 - (mean + std * z).tanh() ** 2)
-    assert_close(mean.grad, slope.detach())
-    assert_close(std.grad, (slope * z).detach())
-    with torch.no_grad():
-        change = (draw(mean + 1e-6, std) - draw(mean - 1e-6, std)) / 2e-6
-    assert_close(mean.grad, change, rtol=0, atol=1e-6)
-    assert not SquashedNormal(mean, std).sample().requires_grad
+# ---------------------------------------------------------------------- actors and critics
 
 
 @every_memory

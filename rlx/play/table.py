@@ -85,7 +85,9 @@ class Table:
             entropy = output.dist.entropy()
         except NotImplementedError:
             entropy = None  # no closed form: an error only for those who read it
-        return states, recur, actions, output.dist.log_prob(*actions), entropy, output.others
+        # detached, the probability is of the value that is kept, which evaluate will find again
+        logprobs = output.dist.log_prob(*apply(Tensor.detach, actions))
+        return states, recur, actions, logprobs, entropy, output.others
 
     def assemble(
         self, once: bool, active: int, carry: Carry
