@@ -17,6 +17,7 @@ from gymnasium.error import Error as GymnasiumError
 from tqdm.auto import tqdm
 
 import rlx
+from rlx.seeding import undisturbed
 
 ALGORITHMS = {
     "rf": rlx.algos.REINFORCE,
@@ -260,7 +261,7 @@ def callbacks(args: argparse.Namespace) -> list[Callable]:
     def render(algorithm: rlx.algos.Algorithm, metrics: dict[str, float]) -> None:
         if algorithm.updates % args.interval == 0 and render.window is not None:
             try:
-                with torch.random.fork_rng(devices=[]):  # to watch a run does not change it
+                with undisturbed():  # to watch a run does not change it
                     render.window(algorithm.policy).episode(dry=True, greedy=True)
             except RuntimeError as error:
                 tqdm.write(f"the window is gone ({error}): training goes on without it")

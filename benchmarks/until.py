@@ -6,9 +6,8 @@ import statistics
 import time
 from collections.abc import Callable
 
-import torch
-
 import rlx
+from rlx.seeding import undisturbed
 
 STARTS = 20  # greedy episodes that are judged by, from the same starts each time
 
@@ -40,7 +39,7 @@ class Stopwatch:
 
 def greedy_return(policy: rlx.Parametric, env: str) -> float:
     """Mean return of `STARTS` greedy episodes. Takes no random numbers from the training."""
-    with torch.random.fork_rng(devices=[]):
+    with undisturbed():
         agent = rlx.Agent(rlx.envs.make_vec(env, STARTS), seed=10_000)
         agent(policy).episode(dry=True, greedy=True)
     return statistics.fmean(agent.finished.returns)

@@ -11,7 +11,7 @@ import numpy as np
 from rlx import checkpoint
 from rlx.agent import Agent
 from rlx.algos.base import Algorithm
-from rlx.seeding import spawn
+from rlx.seeding import spawn, undisturbed
 from rlx.training import Callback, Metrics
 
 
@@ -27,7 +27,7 @@ def evaluation(agent: Agent, every: int = 10, episodes: int = 10, seed: int = 0)
             raise ValueError("evaluation needs an agent with an environment of its own")
         if algorithm.updates % every == 0:
             agent.seed(*spawn(seed, 1, "evaluation", algorithm.updates))
-            with checkpoint.undisturbed():
+            with undisturbed():
                 agent(algorithm.policy).episodes(episodes, dry=True, greedy=True)
             metrics["eval_return"] = float(np.mean(agent.finished.returns))
             metrics["eval_length"] = float(np.mean(agent.finished.lengths))

@@ -11,13 +11,12 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
+
+from rlx.seeding import random_states, set_random_states
 
 if TYPE_CHECKING:
     from rlx.algos.base import Algorithm
@@ -35,7 +34,7 @@ def save(path: str | Path, algorithm: Algorithm, extra: dict[str, Any] | None = 
         "algorithm": type(algorithm).__name__,
         "optimizer": type(algorithm.agent.optimizer).__name__,
         "state": algorithm.state_dict(),
-        "random": _random_states(),
+        "random": random_states(),
         "extra": extra or {},
     }
     buffer = io.BytesIO()
@@ -104,33 +103,5 @@ def resume(path: str | Path, algorithm: Algorithm) -> dict[str, Any]:
         raise ValueError(
             f"{path} does not fit this {names[0]}, its networks differ: {error}"
         ) from error
-    _restore_random_states(content["random"])
+    set_random_states(content["random"])
     return content["extra"]
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Within `with undisturbed():` random numbers may be drawn; those after it are as without."""
-    states = _random_states()
-    try:
-        yield
-    finally:
-        _restore_random_states(states)
-
-
-def _random_states() -> dict[str, Any]:
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - environments may use the old generator
-    version, words, gauss = random.getstate()
-    return {
-        "torch": torch.get_rng_state(),
-        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
-        "python": [version, torch.tensor(words), gauss],
-    }
-
-
-def _restore_random_states(states: dict[str, Any]) -> None:
-    torch.set_rng_state(states["torch"])
-    name, keys, *rest = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    version, words, gauss = states["python"]
-    random.setstate((version, tuple(words.tolist()), gauss))

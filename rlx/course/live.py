@@ -9,13 +9,13 @@ import os
 import time
 from typing import Any
 
-import torch
 from tqdm.auto import tqdm
 
 from rlx.algos.base import Algorithm
 from rlx.course.picture import Picture, svg_curve
 from rlx.course.watch import rendered
 from rlx.play.loop import collect, reset
+from rlx.seeding import undisturbed
 from rlx.training import History, Metrics, iterate
 
 
@@ -196,7 +196,7 @@ class Playing:
         from PIL import Image
 
         # Greedy, and with the random numbers put back: watching must not change what is learned.
-        with torch.random.fork_rng(devices=[]):
+        with undisturbed():
             self.carry = self.carry or reset(self.envs, self.policy, seed=0)
             _, self.carry, _ = collect(
                 self.envs, self.policy, self.carry, steps, once=False, dry=True, greedy=True

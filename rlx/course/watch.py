@@ -23,6 +23,7 @@ from rlx.agent import Agent
 from rlx.course.picture import COLOURS, Picture
 from rlx.policy import Parametric
 from rlx.rollout import Rollout
+from rlx.seeding import undisturbed
 
 MOST_FRAMES, MOST_BYTES, FPS = 200, 1_000_000, 30
 LEFT, RIGHT = 0.11, 0.96  # edges of the plots, as parts of the width: the cursor runs between
@@ -43,14 +44,13 @@ def watch(
 
     `env` is an id, an agent (its environment is made once more, singly), or an environment that was
     made with `render_mode="rgb_array"`. `greedy` takes the most probable action; `greedy=False`
-    samples, as training does. The same `seed` gives the same episode; torch's own random numbers
+    samples, as training does. The same `seed` gives the same episode; random numbers elsewhere
     stay as they were. `actions` are names for the values of a discrete action.
 
     Show it as the last line of a cell, or with `display(…)`. `.rollout` holds what was played.
     """
     agent = rendered(env, seed)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
+    with undisturbed(seed), torch.no_grad():
         rollout = agent(policy).episode(horizon, greedy=greedy, render=True)
         # Each row by itself, with its stored recurrent state: one pass, which keeps `dist`.
         rows = agent(policy).evaluate(rollout.vectorize())
