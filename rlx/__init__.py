@@ -6,6 +6,7 @@ from rlx.distributions import ActionDistribution, SquashedNormal
 from rlx.policy import Parametric
 from rlx.replay import Replay
 from rlx.rollout import Rollout, Step
+from rlx.runs import Runs, repeat
 from rlx.training import History, iterate, train
 
 __version__ = "0.1.0"
@@ -17,6 +18,7 @@ __all__ = [
     "Parametric",
     "Replay",
     "Rollout",
+    "Runs",
     "SquashedNormal",
     "Step",
     "algos",
@@ -27,6 +29,7 @@ __all__ = [
     "functional",
     "iterate",
     "networks",
+    "repeat",
     "seeding",
     "stats",
     "train",

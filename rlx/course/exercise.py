@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlx import functional
+from rlx import functional, runs
 
 EXERCISES: dict[str, Exercise] = {}  # every exercise that has been declared, by name
 
@@ -139,6 +139,8 @@ def swap(**answers: Callable) -> Iterator[None]:
             owner = pkgutil.resolve_name(owner)
             undo.callback(setattr, owner, attribute, vars(owner)[attribute])
             setattr(owner, attribute, adapted)
+            runs.here_only.append(f"swap({name}=…)")
+            undo.callback(runs.here_only.remove, f"swap({name}=…)")
         yield
 
 
