@@ -7,6 +7,7 @@ PY     := $(VENV)/bin/python
 STAGE  := tools/stage
 PIP    := env PYTHONWARNINGS=ignore $(PY) -m pip install $(PIP_FLAGS) -c constraints.txt
 PYTEST := $(PY) -m pytest
+LIBRARY := $(PYTEST) -n $(JOBS) --dist worksteal --timeout 300 tests --ignore tests/browser
 NBVAL  := $(PYTEST) --nbval-current-env -n $(JOBS) --dist loadfile
 
 # On Linux the default index serves PyTorch's CUDA build, several gigabytes that this course has no use for.
@@ -20,12 +21,13 @@ SOLUTIONS := $(wildcard solutions/*/*.ipynb)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test lint test-library test-notebooks test-solutions test-browser notebooks exercises \
-    bench clean
+.PHONY: help lab check test parts lint test-library test-learning test-notebooks test-solutions test-browser \
+    notebooks exercises bench clean
 
 help:
 	@echo 'make lab         open the course in JupyterLab      (ARGS="--no-browser --port=9000")'
-	@echo 'make test        everything CI runs: lint, library, notebooks, solutions, browser'
+	@echo 'make check       lint and the tests that train nothing: a minute, after every change'
+	@echo 'make test        everything CI runs: check, learning, notebooks, solutions, browser'
 	@echo 'make notebooks   run the notebooks again and save them tidily    (ONLY="path …")'
 	@echo 'make exercises   write exercises/ from solutions/, and install nbgrader (docs/teaching.md)'
 	@echo 'make bench       measure rlx beside its peers'
@@ -61,29 +63,39 @@ lab: $(VENV)/.course
 	    --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 	    $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
-test: lint test-library test-notebooks test-solutions test-browser
+check: lint test-library
+
+# How long each part took is said once more at the end, whether it went well or not.
+test:
+	@times=$$(mktemp) && { STAGES=$$times $(MAKE) --no-print-directory parts; status=$$?; \
+	    printf '\n'; cat $$times; rm $$times; exit $$status; }
+
+parts: lint test-library test-learning test-notebooks test-solutions test-browser
 
 lint: $(VENV)/.test
 	@$(STAGE) 'ruff check' $(PY) -m ruff check .
 	@$(STAGE) 'ruff format' $(PY) -m ruff format --check .
 
 test-library: $(VENV)/.test
-	@$(STAGE) 'library tests' $(PYTEST) -n $(JOBS) --dist worksteal --timeout 300 tests --ignore tests/browser
+	@$(STAGE) 'library' $(LIBRARY) -m 'not slow'
+
+test-learning: $(VENV)/.test
+	@$(STAGE) 'learning' $(LIBRARY) -m slow
 
 # The chapters may draw and time things, so only their tagged cells are compared; solutions are compared whole.
 # A notebook's cells share a kernel: in parallel only by file.
 test-notebooks: $(VENV)/.test
 ifneq ($(NOTEBOOKS),)
-	@$(STAGE) 'notebooks run' $(NBVAL) --nbval-lax $(NOTEBOOKS)
+	@$(STAGE) 'notebooks' $(NBVAL) --nbval-lax $(NOTEBOOKS)
 endif
 
 test-solutions: $(VENV)/.test
 ifneq ($(SOLUTIONS),)
-	@$(STAGE) 'solutions reproduce' $(NBVAL) --nbval $(SOLUTIONS)
+	@$(STAGE) 'solutions' $(NBVAL) --nbval $(SOLUTIONS)
 endif
 
 test-browser: $(VENV)/.test
-	@$(STAGE) 'browser tests' $(PYTEST) --timeout 600 tests/browser
+	@$(STAGE) 'browser' $(PYTEST) --timeout 600 tests/browser
 
 notebooks: $(VENV)/.test
 	$(PY) tools/run_notebooks.py $(or $(ONLY),$(NOTEBOOKS) $(SOLUTIONS))

@@ -91,6 +91,7 @@ def test_the_reference_can_stand_in_for_the_library(exercise):
     torch.testing.assert_close(swapped, exercise.train(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @every_mistake
 def test_a_mistake_in_the_library_changes_what_is_learned(exercise, mistake):
     """So the learner's function is really the one that trains."""

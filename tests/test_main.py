@@ -289,6 +289,7 @@ def test_replaying_algorithms(command, algo, policytype, memory):
     assert run.algorithm.replay.capacity == 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", REPLAYING)
 @pytest.mark.parametrize(
     "flag",

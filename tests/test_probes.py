@@ -179,6 +179,7 @@ def passes(name, kind, seed=0, **options):
     return not others or np.allclose(others[0][:, 0].numpy(), values, atol=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", probes.KINDS)
 @pytest.mark.parametrize("name", UPDATES)
 def test_every_algorithm_passes_the_probes(name, kind):
@@ -188,6 +189,7 @@ def test_every_algorithm_passes_the_probes(name, kind):
     assert passes(name, kind) == ((name, kind) != ("ActorCritic", "truncation"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["action", "both"])
 @pytest.mark.parametrize("name", [name for name in UPDATES if name not in REPLAYING])
 def test_every_algorithm_passes_the_probes_with_continuous_actions(name, kind):

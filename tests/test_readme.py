@@ -19,6 +19,7 @@ def blocks():
     return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_readme_trains_an_agent_and_adds_an_algorithm(blocks, capsys):
     names = {}
     train, _, _, add = blocks
@@ -54,6 +55,7 @@ def score(policy, env, **options):
     return sum(agent.finished.returns) / 64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_reinforce_and_sac_learn_as_they_are_put_to_work(loops, blocks, seed):
     torch.manual_seed(seed)
@@ -65,6 +67,7 @@ def test_reinforce_and_sac_learn_as_they_are_put_to_work(loops, blocks, seed):
     assert score(loops["policy"], "Reach-v0") > 26
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_ppo_and_dqn_learn(loops, seed):
     torch.manual_seed(seed)

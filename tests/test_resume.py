@@ -191,6 +191,7 @@ def resume_and_compare(kind, network, path, updates):
 
 
 @needs_kill
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "network"), [(PPO, GRUPolicy)])
 def test_a_dozen_kills(kind, network, path, processes):
     draw, updates, lives = random.Random(12), 12 * (3 + AHEAD) + 2, []

@@ -104,6 +104,7 @@ def skewed(rng, shape):
     return rng.exponential(size=shape) - (1.5 * (np.log(4 / 3) + 1) - 0.5 * (np.log(4) + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [normal, skewed])
 @pytest.mark.parametrize(
     ("n", "least", "most"), [(3, 0.7, 0.82), (5, 0.84, 0.93), (10, 0.9, 0.96), (20, 0.92, 0.97)]
@@ -115,6 +116,7 @@ def test_coverage(draw, n, least, most):
     assert least < np.mean((low <= 0) & (high >= 0)) < most
 
 
+@pytest.mark.slow
 def test_the_difference_raises_few_false_alarms_and_finds_more_than_bands_that_do_not_overlap():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 10, 1000))
