@@ -10,17 +10,14 @@ from torch import Tensor
 from rlx.columns import Column, apply, leaves
 from rlx.rollout import Rollout
 
-STORED = (
-    "states", "recur_states", "actions", "rewards", "end", "terminated", "start", "logprobs",
-)  # fmt: skip
-
 
 class Replay:
     """The newest `capacity` rows of all rollouts that were added, end rows included.
 
     A ring of columns: a new row takes the place of the oldest. `sample` draws windows of
     consecutive rows of one episode (or fragment, where a segment was cut); none reaches across its
-    end row. Extras, entropy, returns and advantages are not kept: `evaluate` gives new ones.
+    end row. Columns of your own are kept. Extras, entropy, returns and advantages are not:
+    `evaluate` gives new ones.
 
     Draws from `generator`, or torch's global one.
     """
@@ -42,19 +39,18 @@ class Replay:
     def add(self, rollout: Rollout) -> None:
         """Store a rollout's rows. Raises ValueError if its end rows were cut, or its columns are
         unlike those in store."""
-        rollout._check_end_rows()
-        new = {name: apply(Tensor.detach, rollout._column(name)) for name in STORED}
+        rollout.check_end_rows()
+        passing = {name for name, field in Rollout.COLUMNS.items() if not field.stored}
+        kept = {name: x for name, x in rollout.columns.items() if name not in passing}
+        new = apply(Tensor.detach, kept)
         if not self.columns:
-            self.columns = {
-                name: apply(lambda x: x.new_zeros(self.capacity, *x.shape[1:]), column)
-                for name, column in new.items()
-            }
+            self.columns = apply(lambda x: x.new_zeros(self.capacity, *x.shape[1:]), new)
         n = min(len(rollout), self.capacity)
         rows = torch.arange(self.rows_added + len(rollout) - n, self.rows_added + len(rollout))
         rows %= self.capacity
         pairs = []
-        for name, column in new.items():
-            ours, theirs = list(leaves(self.columns[name])), list(leaves(column))
+        for name in self.columns | new:
+            ours, theirs = list(leaves(self.columns.get(name))), list(leaves(new.get(name)))
             if [x.shape[1:] for x in ours] != [x.shape[1:] for x in theirs]:
                 raise ValueError(
                     f"the {name} of this rollout are of shapes "
@@ -87,15 +83,11 @@ class Replay:
             rows, lengths = rows[inside], inside.sum(1)
             lengths, last = lengths.tolist(), lengths.cumsum(0) - 1
         # index_select is twice as fast as indexing, and this is most of the work
-        columns = {
-            name: apply(lambda x: x.index_select(0, rows), column)
-            for name, column in self.columns.items()
-        }
-        columns["end"][last] = True
-        columns["rewards"][last] = 0.0
-        if columns["logprobs"] is not None:
-            columns["logprobs"][last] = 0.0
-        return Rollout(lengths, dry=columns["logprobs"] is None, **columns)
+        columns = apply(lambda x: x.index_select(0, rows), self.columns)
+        for name, field in Rollout.COLUMNS.items():
+            if field.at_end is not None and columns.get(name) is not None:
+                columns[name][last] = field.at_end
+        return Rollout(lengths).replace(**columns)
 
     def _steps(self, batch: int) -> Tensor:
         """Rows of `batch` steps, drawn uniformly: rows that are no step are drawn again."""
@@ -112,9 +104,7 @@ class Replay:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, for a checkpoint."""
-        kept = {
-            name: apply(lambda x: x[: len(self)].clone(), c) for name, c in self.columns.items()
-        }
+        kept = apply(lambda x: x[: len(self)].clone(), self.columns)
         return {"capacity": self.capacity, "rows_added": self.rows_added, "columns": kept}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -131,4 +121,4 @@ class Replay:
             column[: len(x)] = x
             return column
 
-        self.columns = {name: apply(restore, column) for name, column in state["columns"].items()}
+        self.columns = apply(restore, state["columns"])

@@ -611,7 +611,7 @@ def test_sample_draws_new_actions_at_every_row(cls):
     assert (drawn.logprobs[rollout.end] != 0).all()  # true ones, at end rows too
     assert (drawn.entropy[rollout.end] != 0).all()
     # As a slow reference: evaluate the same actions at rows that are not marked as end rows.
-    open_ended = rollout._with(end=torch.zeros_like(rollout.end))
+    open_ended = rollout.replace(end=torch.zeros_like(rollout.end))
     again = agent(policy).evaluate(open_ended, actions=[a.detach() for a in drawn.actions])
     assert_close(again.logprobs, drawn.logprobs, rtol=0, atol=1e-5)
     assert_close(again.entropy, drawn.entropy, rtol=0, atol=1e-5)

@@ -87,7 +87,7 @@ class CutIsOver(rlx.algos.DQN):
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
         add = self.replay.add  # here, no segment ends in the middle of an episode
-        self.replay.add = lambda rollout: add(rollout._with(terminated=rollout.end))
+        self.replay.add = lambda rollout: add(rollout.replace(terminated=rollout.end))
 
 
 class DeafCritic(rlx.algos.DDPG):

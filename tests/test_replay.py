@@ -146,7 +146,25 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="are two"):
         replay.sample(3, length=1)
     other = numbered([4])
-    other._columns["states"] = torch.zeros(4, 3)
+    other.columns["states"] = torch.zeros(4, 3)
     with pytest.raises(ValueError, match="one Replay for each kind"):
         replay.add(other)
     assert len(replay) == 4
+
+
+def test_a_column_of_yours_is_kept_too():
+    replay = Replay(50)
+    for first in (0, 9):
+        rollout = numbered([4, 5], first)
+        rollout.bonus = rollout.states[:, 0] * 7
+        replay.add(rollout)
+    again = Replay(50)
+    again.load_state_dict(replay.state_dict())
+    for sampled in (replay.sample(64, 3), again.sample(8)):
+        assert torch.equal(sampled.bonus, sampled.states[:, 0] * 7)
+    with pytest.raises(ValueError, match="bonus"):
+        replay.add(numbered([4]))
+    other = numbered([4]).replace(bonus=torch.zeros(4), novelty=torch.zeros(4))
+    with pytest.raises(ValueError, match="novelty"):
+        replay.add(other)
+    assert replay.rows_added == 18

@@ -2,13 +2,19 @@
 
 import io
 import itertools
+import os
 import pickle
 import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import rlx
 from rlx import ActionDistribution, Agent, Parametric, Rollout, Step, functional
 from rlx.envs.reach import Reach
 
@@ -39,7 +45,7 @@ def table(lengths=LENGTHS, first=0, dry=False, recurrent=False, returns=True, **
         )
     if returns:
         columns |= dict(returns=x + 1000, advantages=x - 1000)
-    return Rollout(lengths, dry=dry, **{**columns, **changes})
+    return Rollout(lengths, **{**columns, **changes})
 
 
 def numbers(rollout):
@@ -59,7 +65,7 @@ def numbers(rollout):
         assert torch.equal(rollout.others[0], x + 100)
         assert rollout.others[1] is None
         assert torch.equal(rollout.others[2], x[:, None].expand(-1, 3))
-    if rollout._columns["returns"] is not None:
+    if rollout.columns["returns"] is not None:
         assert torch.equal(rollout.returns, x + 1000)
         assert torch.equal(rollout.advantages, x - 1000)
     assert len(rollout) == sum(rollout.lengths) == len(x)
@@ -92,11 +98,13 @@ def test_what_a_rollout_says_of_itself():
 def test_the_constructor_knows_its_columns_and_their_size():
     with pytest.raises(TypeError, match="no column \\['reward'\\]"):
         Rollout([2], reward=torch.zeros(2))
-    with pytest.raises(ValueError, match=r"rewards has shape \(3,\), the lengths add up to 2 rows"):
+    with pytest.raises(ValueError, match=r"rewards must be a tensor of shape \(2,\).*got \(3,\)"):
         Rollout([2], rewards=torch.zeros(3))
-    with pytest.raises(ValueError, match=r"logprobs has shape \(2, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"logprobs must be a tensor of shape \(2,\).*got \(2, 1\)"
+    ):
         Rollout([2], logprobs=torch.zeros(2, 1))
-    with pytest.raises(ValueError, match=r"others has shape \(3, 1\)"):
+    with pytest.raises(ValueError, match=r"others must be a tensor of shape \(2, …\).*\(3, 1\)"):
         Rollout([2], others=(torch.zeros(2), torch.zeros(3, 1)))
 
 
@@ -139,6 +147,154 @@ def test_you_may_assign_returns_and_advantages_of_one_number_a_row(name):
     for bad in (torch.zeros(10, 1), torch.zeros(9), torch.tensor(0.0), [0.0] * 10):
         with pytest.raises(ValueError, match=rf"{name} must be a tensor of shape \(10,\)"):
             setattr(rollout, name, bad)
+
+
+@pytest.mark.parametrize("name", ["returns", "advantages", "rewards"])
+def test_numbers_are_floats_and_flags_are_bools(name):
+    rollout = table()
+    with pytest.raises(ValueError, match=f"{name} must be floating-point numbers, not torch.int64"):
+        setattr(rollout, name, torch.zeros(10, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"end must be bool, not torch\.float32"):
+        rollout.end = torch.zeros(10)
+
+
+def test_rewards_may_be_shaped():
+    rollout = table([3, 2], returns=False)
+    bonus = torch.tensor([0.5, 0.25, 0.0, 1.0, 0.0])
+    rollout.rewards = rollout.rewards + bonus  # 1, 2, (end) and 4, (end) before
+    assert rollout.rewards.tolist() == [1.5, 2.25, 0, 5, 0]
+    assert rollout.mc_returns(0.5).tolist() == [1.5 + 0.5 * 2.25, 2.25, 0, 5, 0]
+    assert rollout[:-1].rewards.tolist() == [1.5, 2.25, 5]
+    with pytest.raises(
+        ValueError, match=r"rewards must be 0 at end rows.*masked_fill\(rollout.end"
+    ):
+        rollout.rewards = rollout.rewards + 1
+    with pytest.raises(ValueError, match=r"rewards must be a tensor of shape \(5,\)"):
+        rollout.rewards = torch.zeros(5, 1)
+    assert rollout.rewards.tolist() == [1.5, 2.25, 0, 5, 0]  # nothing was half done
+    cut = rollout[:-1]
+    cut.rewards = cut.rewards + 1  # no end rows, no rule for them
+    assert cut.mc_returns().tolist() == [2.5 + 3.25, 3.25, 6]
+
+
+def test_a_column_of_yours_travels():
+    rollout = table(recurrent=True)
+    rollout.bonus = rollout.states[:, 0] * 7
+    rollout.seen = (rollout.states + 1, None, (rollout.states[:, 0].long(),))
+    assert {"bonus", "seen"} < rollout.columns.keys()
+
+    def agrees(part):
+        x = part.states[:, 0]
+        assert torch.equal(part.bonus, x * 7)
+        assert torch.equal(part.seen[0], part.states + 1)
+        assert torch.equal(part.seen[2][0], x.long())
+        return numbers(part)
+
+    assert agrees(rollout[:-1]) == cut(slice(None, -1))
+    assert agrees(rollout[-1]) == [[2], [3], [7], [9]]
+    parts = [rollout.chunks(2), rollout.vectorize(), rollout.fresh().replace(recur_states=None)]
+    parts += [rollout.detach(), rollout.to("cpu"), pickle.loads(pickle.dumps(rollout))]
+    parts += [*rollout.episodes, *rollout.chunks(2).minibatches(3), *rollout[:-1].minibatches(2)]
+    for part in parts:
+        agrees(part)
+    assert sorted(agrees(rollout[:].shuffle())) == EPISODES
+    assert agrees(rollout.episodes[0] + Rollout.cat(rollout.episodes[1:])) == EPISODES
+    assert Agent(Reach())(Policy()).evaluate(rollout).bonus is rollout.bonus
+    rollout.bonus = rollout.bonus + 1  # and may be assigned again
+    assert rollout.bonus[1] == 8
+
+
+def test_a_column_of_yours_needs_one_entry_a_row():
+    rollout = table()
+    for bad in (torch.zeros(9), torch.zeros(()), [0.0] * 10, np.zeros(10), 3.0, "ten", None):
+        with pytest.raises(ValueError, match=r"bonus must be a tensor of shape \(10, …\).*got"):
+            rollout.bonus = bad
+    with pytest.raises(AttributeError, match=r"no bonus.*one entry a row"):
+        _ = rollout.bonus
+    assert not hasattr(rollout, "bonus")
+    with pytest.raises(AttributeError, match="shuffle is a method"):
+        rollout.shuffle = torch.zeros(10)
+    with pytest.raises(AttributeError, match=r"did you mean rewards\?"):
+        rollout.reward = torch.zeros(10)
+    rollout.bonus = torch.zeros(10)
+    with pytest.raises(ValueError, match="bonus: one has them and another has none"):
+        rollout + table()
+
+
+def test_replace_leaves_the_old_one_alone():
+    rollout = table()
+    other = rollout.replace(rewards=None, bonus=torch.ones(10), lengths=[5, 5])
+    assert other.lengths == [5, 5]
+    assert other.bonus.sum() == 10
+    with pytest.raises(RuntimeError, match="no rewards"):
+        _ = other.rewards
+    assert numbers(rollout) == EPISODES
+    assert "bonus" not in rollout.columns
+    with pytest.raises(ValueError, match="add up to 3 rows, these are 10"):
+        rollout.replace(lengths=[3])
+    with pytest.raises(ValueError, match=r"returns must be a tensor of shape \(10,\)"):
+        rollout.replace(returns=torch.zeros(3))
+
+
+def test_extras_is_the_clear_name_of_others():
+    rollout = table()
+    assert rollout.extras is rollout.others
+    with pytest.raises(RuntimeError, match="it is dry"):
+        _ = table(dry=True).extras
+
+
+ONE_LINE = """
+    surprise = Field("(N,)", "how improbable the action was", step="surprise", at_end=0.0,
+                     fill=lambda output, actions: -output.dist.log_prob(*actions))
+"""
+
+WHAT_IT_GIVES = """
+import pickle, torch, rlx
+from torch.testing import assert_close
+
+agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
+policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space)
+rollout = agent(policy).segment(12)  # the policy fills it as it plays,
+again = agent(policy).evaluate(agent(policy).segment(12, dry=True))  # and as it plays again
+appended = rlx.Rollout()
+for step in rollout:
+    appended << step
+replay = rlx.Replay(100)
+replay.add(rollout)
+parts = [rollout, again, appended, replay.sample(8), rollout[:-1], rollout + again]
+parts += [*rollout.minibatches(3), pickle.loads(pickle.dumps(rollout))]
+for part in parts:
+    assert part.surprise.abs().sum() > 0
+    assert_close(part.surprise, -part.logprobs)
+assert step.surprise is not None
+assert (rollout.surprise[rollout.end] == 0).all()
+try:
+    rollout.surprise = torch.ones(len(rollout))
+except ValueError as error:
+    assert "surprise must be 0 at end rows" in str(error)
+try:
+    agent(policy).segment(12, dry=True).surprise
+except RuntimeError as error:
+    assert "no surprise: it is dry" in str(error)
+    print("everywhere")
+"""
+
+
+def test_a_column_is_declared_in_one_place(tmp_path):
+    library = Path(rlx.__file__).parent
+    shutil.copytree(
+        library, tmp_path / "rlx", ignore=shutil.ignore_patterns("course", "__pycache__")
+    )
+    file = tmp_path / "rlx" / "rollout.py"
+    source = file.read_text()
+    assert source.count("    # fmt: on\n") == 1
+    file.write_text(source.replace("    # fmt: on\n", ONE_LINE))
+    run = subprocess.run(
+        [sys.executable, "-c", WHAT_IT_GIVES],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert run.stdout == "everywhere\n", run.stderr
 
 
 def test_assigning_to_a_part_leaves_the_whole_alone():
@@ -435,7 +591,7 @@ def test_iterating_and_appending_is_a_round_trip(dry, recurrent, read_between):
     assert numbers(again) == EPISODES
     assert again.dry == dry
     for name in Rollout.COLUMNS:
-        old, new = rollout._columns[name], again._columns[name]
+        old, new = rollout.columns[name], again.columns[name]
         assert type(old) is type(new)
         if isinstance(old, torch.Tensor):
             assert torch.equal(old, new)
@@ -504,7 +660,7 @@ def test_an_end_row_needs_no_action_or_logprob_but_a_value(read_between):
 def test_a_row_has_one_log_probability(name):
     logprob = {"logprob": torch.zeros(()), name: torch.zeros(3)}
     rollout = Rollout() << Step([0.0], 0, 1.0, **logprob)
-    with pytest.raises(ValueError, match=r"has shape \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"shape \(1,\), one number a row; got \(1, 3\)"):
         _ = rollout.states
 
 
@@ -670,6 +826,20 @@ def test_vtrace_against_a_slow_loop(seed, lam):
     torch.testing.assert_close(rollout.returns, torch.tensor(returns, dtype=torch.float64))
 
 
+def test_vtrace_takes_the_clips_of_the_function():
+    rollout, values, log_ratios = random_table(0)
+    log_ratios = log_ratios + 1  # most ratios above 1: every clip matters
+    seen = set()
+    for clips in ({}, {"clip_rho": 3.0}, {"clip_c": 2.0}, {"clip_pg_rho": 5.0}):
+        rollout.vtrace(values, log_ratios, 0.9, **clips)
+        columns = rollout.rewards, values, log_ratios, rollout.end, rollout.terminated
+        returns, advantages = functional.vtrace(*columns, 0.9, **clips)
+        torch.testing.assert_close(rollout.returns, returns)
+        torch.testing.assert_close(rollout.advantages, advantages)
+        seen.add(advantages.sum().item())
+    assert len(seen) == 4
+
+
 def test_returns_by_hand():
     # Two episodes: one terminates after rewards 1 and 2, one is cut off after reward 4.
     rollout = table(
@@ -752,7 +922,7 @@ def test_values_are_one_number_a_row(shape):
     ):
         with pytest.raises(ValueError, match="shape"):
             fill()
-    assert rollout._columns["returns"] is rollout._columns["advantages"] is None
+    assert rollout.columns["returns"] is rollout.columns["advantages"] is None
 
 
 class Policy(Parametric):

@@ -100,7 +100,7 @@ class OffPAC(Algorithm):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        episodes = [{"lengths": r.lengths, "dry": r.dry, **r._columns} for r in self.stored]
+        episodes = [{"lengths": r.lengths, **r.columns} for r in self.stored]
         return {**super().state_dict(), "stored": episodes, "usage": self.usage}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

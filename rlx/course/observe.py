@@ -149,7 +149,7 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(value, (list, tuple)) and not _flat(value):
         parts = {f"{name}[{k}]": part for k, part in enumerate(value)}
     elif isinstance(value, Rollout):
-        parts = {f"{name}.{key}": value._column(key) for key in Rollout.COLUMNS}
+        parts = {f"{name}.{key}": column for key, column in value.columns.items()}
         parts |= {f"{name}.lengths": value.lengths}
     elif isinstance(value, Distribution):
         held = {key: part for key, part in vars(value).items() if not key.startswith("_")}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rlx.columns import apply
+from rlx.columns import apply, rows_where
 from rlx.distributions import no_validation
 from rlx.play.checks import run
 from rlx.policy import Parametric
@@ -98,11 +98,7 @@ class PolicyPlayer(Player):
         return seated
 
     def reset(self, rows: np.ndarray, rng: np.random.Generator | None = None) -> None:
-        def forget(part: torch.Tensor) -> torch.Tensor:
-            mask = torch.as_tensor(rows, device=part.device)
-            return part.masked_fill(mask.view(-1, *(1,) * (part.ndim - 1)), 0.0)
-
-        self.memory = apply(forget, self.memory)
+        self.memory = rows_where(rows, self.memory, 0.0)
 
     def __call__(self, observations: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         """`rows`, integers (n,), names the courts of `observations` (n, 12). All, if None."""

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.distributions import Categorical
 from torch.nn.utils.rnn import PackedSequence
 
-from rlx.columns import apply, squeezed
+from rlx.columns import Column, apply, squeezed
 from rlx.distributions import ActionDistribution
 from rlx.policy import Parametric, RecurState
+from rlx.rollout import Rollout
 
 if TYPE_CHECKING:
     from rlx.play.table import Table
@@ -43,6 +44,12 @@ def run(policy: Parametric, recur_state: RecurState, states: Tensor, *actions: T
             f"{len(states)} states, and of shapes {policy._memory} before (rows left out)"
         )
     return output
+
+
+def judge(output: Output, actions: tuple[Tensor, ...]) -> dict[str, Column]:
+    """The columns that a policy fills, from what it gave and the `actions` that were taken."""
+    fields = Rollout.COLUMNS.items()
+    return {name: field.fill(output, actions) for name, field in fields if field.fill}
 
 
 def run_sequences(
@@ -187,5 +194,5 @@ def check_finite(table: Table) -> None:
     for steps in zip(*(list(dist.parameters()) for dist in table.dists)):
         if steps[0].shape[:1] == (table.envs.num_envs,):  # a logit of −inf forbids an action
             check("the policy's probabilities are", steps, lambda x: x < math.inf, cause)
-    for steps in zip(*(row[2] for row in table.rows)):
+    for steps in zip(*(row["actions"] for row in table.rows)):
         check("the policy's actions are", steps, cause=cause)

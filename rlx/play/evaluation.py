@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from rlx.columns import apply, join, rows_where
+from rlx.columns import Column, apply, join, rows_where
 from rlx.distributions import ActionDistribution, no_validation
-from rlx.play.checks import Output, memory_of, run, run_sequences
+from rlx.play.checks import Output, judge, memory_of, run, run_sequences
 from rlx.play.loop import forget
 from rlx.policy import Parametric, RecurState
-from rlx.rollout import Rollout
+from rlx.rollout import Rollout, blank
 
 Draw = Callable[[ActionDistribution], tuple[Tensor, ...]]
 
@@ -101,22 +101,17 @@ def _stored_states(policy: Parametric, rollout: Rollout, rows: Tensor | slice) -
     return stored
 
 
-def _score(output: Output, actions: tuple[Tensor, ...], end: Tensor, draw: Draw | None) -> tuple:
-    """(actions, log-probabilities, entropy, others) of some rows."""
-    dist = output.dist
-    if dist is None:
-        if draw:
-            raise ValueError("this network returns no action distribution to draw from (a critic?)")
-        return actions, None, None, output.others
-    try:
-        entropy = dist.entropy()
-    except NotImplementedError:
-        entropy = None  # no closed form: an error only for those who read it
+def _score(
+    output: Output, actions: tuple[Tensor, ...], end: Tensor, draw: Draw | None
+) -> dict[str, Column]:
+    """The actions of some rows, and the columns that the policy fills."""
+    dist, scored = output.dist, actions
     if draw:
+        if dist is None:
+            raise ValueError("this network returns no action distribution to draw from (a critic?)")
         actions = draw(dist)
-        return actions, dist.log_prob(*actions), entropy, output.others
-    scored = actions
-    if end.any():
+        return {"actions": actions, **judge(output, actions)}
+    if dist is not None and end.any():
         # The action at an end row may lie outside this policy's support, and the gradient of an
         # infinite log-probability is NaN even behind a mask: replace the action, then mask.
         dist.check(*actions)
@@ -124,13 +119,12 @@ def _score(output: Output, actions: tuple[Tensor, ...], end: Tensor, draw: Draw 
             rows_where(end, action, ours.to(action.dtype))
             for ours, action in zip(dist.sample(), actions)
         )
-    logprobs = dist.log_prob(*scored).masked_fill(end, 0.0)
-    entropy = None if entropy is None else entropy.masked_fill(end, 0.0)
-    return actions, logprobs, entropy, output.others
+    return {"actions": actions, **blank(judge(output, scored), end)}
 
 
-def _evaluated(rollout: Rollout, scored: tuple, dist: ActionDistribution | None) -> Rollout:
-    actions, logprobs, entropy, others = scored
-    return rollout._with(
-        actions=actions, logprobs=logprobs, entropy=entropy, others=others, dist=dist, dry=False
-    )
+def _evaluated(
+    rollout: Rollout, scored: dict[str, Column], dist: ActionDistribution | None
+) -> Rollout:
+    rollout = rollout.replace(**scored)
+    rollout.dist = dist
+    return rollout

@@ -12,9 +12,9 @@ from torch import Tensor
 from rlx.columns import Column, apply, join, stack
 from rlx.distributions import ActionDistribution
 from rlx.play.batch import EnvBatch
-from rlx.play.checks import Output, check_finite, run
+from rlx.play.checks import Output, check_finite, judge, run
 from rlx.policy import Parametric, RecurState
-from rlx.rollout import Rollout
+from rlx.rollout import Rollout, blank
 
 if TYPE_CHECKING:
     from rlx.play.loop import Carry
@@ -35,9 +35,9 @@ class Table:
         self.envs, self.dry = envs, dry
         self.observations: list[Tensor] = []
         self.dists: list[ActionDistribution] = []
-        self.rows: list[tuple[Column, ...]] = []
+        self.rows: list[dict[str, Column]] = []
         self.finals: list[tuple[int, np.ndarray, Tensor]] = []  # (step, environments, observations)
-        self.end_rows: list[tuple[Column, ...]] = []  # what the policy made of `finals`
+        self.end_rows: list[dict[str, Column]] = []  # what the policy made of `finals`
         self.end_terminated: list[np.ndarray] = []
         self.fresh: list[np.ndarray] = []
         self.ghost: list[np.ndarray] = []
@@ -67,7 +67,10 @@ class Table:
         states, recur = join(
             "the end rows",
             lambda pair: pair[0].index_copy(0, index, pair[1]),
-            [self.rows[-1][:2], (final, apply(lambda h: h[index], recur))],
+            [
+                (self.rows[-1]["states"], self.rows[-1]["recur_states"]),
+                (final, apply(lambda h: h[index], recur)),
+            ],
         )
         output = run(policy, recur, states)
         actions = output.dist.mode if greedy else output.dist.sample()
@@ -75,19 +78,15 @@ class Table:
         self.end_rows.append(apply(lambda x: x[index], row))
         self.end_terminated.append(terminated)
 
-    def _row(self, states, recur, actions, output: Output) -> tuple[Column, ...]:
+    def _row(self, states, recur, actions, output: Output) -> dict[str, Column]:
         if recur is None and output.recur_state is not None:
             recur = apply(torch.zeros_like, output.recur_state)
         recur = apply(Tensor.detach, recur)
+        row = {"states": states, "recur_states": recur, "actions": actions}
         if self.dry:
-            return states, recur, actions, None, None, None
-        try:
-            entropy = output.dist.entropy()
-        except NotImplementedError:
-            entropy = None  # no closed form: an error only for those who read it
+            return row
         # detached, the probability is of the value that is kept, which evaluate will find again
-        logprobs = output.dist.log_prob(*apply(Tensor.detach, actions))
-        return states, recur, actions, logprobs, entropy, output.others
+        return row | judge(output, apply(Tensor.detach, actions))
 
     def assemble(
         self, once: bool, active: int, carry: Carry
@@ -135,18 +134,14 @@ class Table:
         end_flat = flat(end, True)
         lengths = np.diff(np.flatnonzero(end_flat), prepend=-1)
         start = flat(fresh, False)
-        columns = self._columns(index)
         rollout = Rollout(
             lengths.tolist(),
-            dry=self.dry,
-            **columns,
+            **blank(self._columns(index), self._tensor(end_flat)),
             rewards=self._tensor(flat(rewards, 0.0)),
             end=self._tensor(end_flat),
             terminated=self._tensor(flat(end & led_here, extra_terminated)),
             start=self._tensor(start),
         )
-        if not self.dry:
-            _blank_end_rows(rollout)
 
         # Bookkeeping of whole episodes: those in progress are carried on to the next call.
         first = np.cumsum(lengths) - lengths
@@ -164,22 +159,10 @@ class Table:
 
     def _columns(self, index: np.ndarray) -> dict[str, Column]:
         rows = torch.as_tensor(index, device=self.envs.device)
-        names = ("states", "recur_states", "actions", "logprobs", "entropy", "others")
-        columns = {}
-        for k, name in enumerate(names):
-            column = apply(lambda x: x.flatten(0, 1), stack(name, [row[k] for row in self.rows]))
-            if self.end_rows:
-                column = join(name, torch.cat, [column, *(row[k] for row in self.end_rows)])
-            columns[name] = apply(lambda x: x[rows], column)
-        return columns
+        columns = apply(lambda x: x.flatten(0, 1), stack("the rows", self.rows))
+        if self.end_rows:
+            columns = join("the end rows", torch.cat, [columns, *self.end_rows])
+        return apply(lambda x: x[rows], columns)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=self.envs.device)
-
-
-def _blank_end_rows(rollout: Rollout) -> None:
-    """No action is executed at an end row: log-probability and entropy are 0 there."""
-    for name in ("logprobs", "entropy"):
-        column = rollout._columns[name]
-        if column is not None:
-            rollout._columns[name] = column.masked_fill(rollout.end, 0.0)

@@ -410,7 +410,7 @@ def _sliced_by(answer):
         if index != slice(None, -1) or rollout.vectorized:
             return _getitem(rollout, index)
         rows, lengths = answer(torch.arange(len(rollout)), list(rollout.lengths))
-        return rollout._select(rows.numpy(), lengths)
+        return rollout.take(rows.numpy(), lengths)
 
     return __getitem__
 
@@ -440,7 +440,7 @@ drop_last = Exercise(
     "drop_last",
     chapter="02",
     reference=_drop_last,
-    target="rlx.rollout.Rollout.__getitem__",
+    target="rlx.episodes.Episodes.__getitem__",
     adapt=_sliced_by,
     train=_by_episodes,
     hints=(
@@ -598,7 +598,7 @@ def _vectorized_by(answer):
             recur = recur if isinstance(rollout.recur_states, tuple) else recur[0]
         elif memory is not None and all(start):
             recur = rollout.recur_states  # nothing but zeros
-        return rollout._with(
+        return rollout.replace(
             lengths=[1] * len(rollout), vectorized=True, states=states, recur_states=recur
         )
 
@@ -629,7 +629,7 @@ vectorize = Exercise(
     "vectorize",
     chapter="02",
     reference=_vectorize,
-    target="rlx.rollout.Rollout.vectorize",
+    target="rlx.episodes.Episodes.vectorize",
     adapt=_vectorized_by,
     train=_in_one_pass,
     hints=(
