@@ -114,12 +114,9 @@ class Rollout(Episodes):
             )
         if self.columns["logprobs"] is None:
             return "the network that was run returned no action distribution"
-        why = "it comes from a Replay, which does not keep them; evaluate gives new ones"
+        why = "a Replay does not keep them; agent(policy).evaluate(rollout) gives new ones"
         if field.name == "entropy":
-            why = (
-                "the distribution has no closed form for it, -rollout.logprobs estimates it; or "
-                + why
-            )
+            why = "its distribution has no closed form; -rollout.logprobs estimates it. Or: " + why
         return why
 
     def __repr__(self) -> str:

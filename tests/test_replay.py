@@ -168,3 +168,11 @@ def test_a_column_of_yours_is_kept_too():
     with pytest.raises(ValueError, match="novelty"):
         replay.add(other)
     assert replay.rows_added == 18
+
+
+def test_what_a_replay_does_not_keep_says_so():
+    replay, logprobs = Replay(50), torch.zeros(4)
+    replay.add(numbered([4]).replace(logprobs=logprobs, entropy=logprobs, others=(logprobs,)))
+    for name in ("others", "entropy"):
+        with pytest.raises(RuntimeError, match=f"no {name}: .*a Replay does not keep them; agent"):
+            getattr(replay.sample(2), name)
