@@ -92,7 +92,7 @@ class Episodes:
             self.columns[name] = value
 
     def __getattr__(self, name: str) -> Any:  # asked only for what is not found otherwise
-        if not name.startswith("_") and name in self.columns:
+        if name in vars(self).get("_columns", ()):
             return self.columns[name]
         raise AttributeError(
             f"this {type(self).__name__} has no {name}; assign a tensor with one entry a row to "

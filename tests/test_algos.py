@@ -133,7 +133,6 @@ def table(episodes):
     recurrent = episodes[0].entering is not None
     return rlx.Rollout(
         lengths,
-        dry=False,
         states=torch.cat([e.states for e in episodes]),
         recur_states=(
             tuple(map(torch.cat, zip(*(e.entering for e in episodes)))) if recurrent else None
