@@ -1,6 +1,17 @@
 """rlx: deep reinforcement learning in PyTorch, short enough to read in one sitting."""
 
-from rlx import algos, callbacks, checkpoint, critics, envs, functional, networks, seeding, stats
+from rlx import (
+    algos,
+    callbacks,
+    checkpoint,
+    critics,
+    envs,
+    functional,
+    networks,
+    seeding,
+    stats,
+    tuned,
+)
 from rlx.agent import Agent
 from rlx.distributions import ActionDistribution, SquashedNormal
 from rlx.policy import Parametric
@@ -33,4 +44,5 @@ __all__ = [
     "seeding",
     "stats",
     "train",
+    "tuned",
 ]

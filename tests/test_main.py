@@ -14,10 +14,10 @@ import gymnasium
 import pytest
 import torch
 
-import main
 import rlx
+from rlx import cli, tuned
 
-ROOT = Path(main.__file__).parent
+ROOT = Path(__file__).parents[1]
 ALGORITHMS = {
     "rf": rlx.algos.REINFORCE,
     "ac": rlx.algos.ActorCritic,
@@ -53,7 +53,7 @@ def command(monkeypatch, capsys):
         monkeypatch.setattr(rlx, "train", spy)
         monkeypatch.setattr(sys, "argv", ["main.py", *shlex.split(line)])
         try:
-            main.main()
+            cli.main()
         except SystemExit as stop:
             run.status = stop.code
         run.out, run.err = capsys.readouterr()
@@ -360,7 +360,7 @@ def test_bare_names_and_when_training_stops(command, env, goal):
 
 def test_training_stops_at_the_running_return(command, monkeypatch):
     # Four actions, one of them right: 0.1 is passed as soon as there are a hundred episodes.
-    monkeypatch.setitem(main.SOLVED, "Cue-v0", 0.1)
+    monkeypatch.setitem(tuned.SOLVED, "Cue-v0", 0.1)
     run = command("--env Cue-v0 --algo rf --batch_size 16 --max_episode 5000")
     assert run.algorithm.episodes == 112
     assert "solved: running return 0." in run.out
@@ -390,7 +390,7 @@ def test_the_command_of_the_original_readme(command):
 def test_help_names_every_flag(command):
     run = command("--help")
     assert run.status == 0
-    known = {flag for flags in main.FLAGS.values() for flag in flags}
+    known = set(cli.HELP)
     known |= {"algo", "policytype", "env", "seed", "max_episode", "interval", "render", "base"}
     known |= {"checkpoint", "resume", "csv"}
     for flag in known | {"tbdir", "tbtag", "no-standardize_return"}:
@@ -685,11 +685,56 @@ def test_ctrl_c_before_training(monkeypatch, capsys):
     assert stop.value.code == "interrupted"  # which Python prints, with status 1
 
 
-def test_an_error_in_a_process_of_its_own(tmp_path):
+@pytest.mark.parametrize("program", [[ROOT / "main.py"], ["-m", "rlx"]])
+def test_an_error_in_a_process_of_its_own(program, tmp_path):
     done = subprocess.run(
-        [sys.executable, ROOT / "main.py", "--env", "CartPol-v1"],
+        [sys.executable, *program, "--env", "CartPol-v1"],
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("rlx: " if "-m" in program else "main.py: ")
     assert "CartPole-v1" in done.stderr
+
+
+# ---------------------------------------------------------------------- options and settings
+
+OF_OBJECTS = {"behaviour", "critic", "epsilon"}  # which no flag can give
+
+
+@pytest.mark.parametrize("algo", tuned.ALGORITHMS)
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_every_option_is_a_flag_and_every_tuned_value_an_option(algo, recurrent):
+    options = set(tuned.options_of(tuned.ALGORITHMS[algo]))
+    assert {"lr", "grad_clip"} <= options
+    settings = tuned.settings(algo, recurrent)
+    assert options <= set(settings) <= options | {"num_envs"}
+    assert set(cli.flags(algo).values()) == set(settings) - OF_OBJECTS
+
+
+def test_a_default_is_that_of_the_class_unless_it_was_tuned():
+    assert tuned.settings("rf") | {"num_envs": 1} == {"num_envs": 1} | {
+        "batch_size": 16, "horizon": None, "gamma": 0.99, "standardize_return": True,
+        "entropy_reg": 0.01, "lr": 3e-3, "grad_clip": 0.0,
+    }  # fmt: skip
+    recurrent = {"gamma": 0.95, "entropy_reg": 0.03, "grad_clip": 0.5}
+    assert tuned.settings("rf", recurrent=True) == tuned.settings("rf") | recurrent
+
+
+def test_a_subclass_has_the_options_of_all_above_it():
+    class Mine(rlx.algos.TD3):
+        def __init__(self, agent, policy, *, delay=3, mine=1, **options):
+            super().__init__(agent, policy, **options)
+
+    defaults = {name: option.default for name, option in tuned.options_of(Mine).items()}
+    assert (defaults["delay"], defaults["mine"]) == (3, 1)
+    assert set(defaults) == {*tuned.options_of(rlx.algos.TD3), "mine"}
+    assert {"lr", "passes", "target_noise"} < set(defaults)
+
+
+def test_make_takes_options_before_what_is_tuned():
+    algorithm = tuned.make("ppo", "Cue-v0", num_envs=3, gamma=0.5)
+    assert (algorithm.agent.num_envs, algorithm.gamma, algorithm.n_steps) == (3, 0.5, 32)
+    algorithm = tuned.make("rf", "Cue-v0", "lstm", batch_size=5)
+    assert (algorithm.agent.num_envs, algorithm.batch_size, algorithm.gamma) == (5, 5, 0.95)
+    assert type(algorithm.policy) is rlx.networks.LSTMPolicy

@@ -144,6 +144,9 @@ def test_the_installed_wheel_contains_every_subpackage(tmp_path):
     run(*pip, "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=tmp_path)
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
 
+    assert "CartPole" in run(python, "-m", "rlx", "--help", cwd=tmp_path)
+    assert "CartPole" in run(tmp_path / "env/bin/rlx", "--help", cwd=tmp_path)
+
     imports = [f"import {name}; print({name}.__file__)" for name in packages()]
     files = run(python, "-c", "\n".join(imports), cwd=tmp_path).splitlines()
     assert len(files) == len(packages())

@@ -2,16 +2,17 @@
 
 import pytest
 
-import main
 import rlx
+from rlx import cli, tuned
 
 pytestmark = pytest.mark.slow
 
 
 def running_return(line, seed, episodes, goal):
     """That of `python main.py --algo rf …` when it reaches the goal, or has used its episodes."""
-    args = main.parser().parse_args(["--algo", "rf", "--seed", str(seed), *line.split()])
-    algorithm = main.build(args, main.settle(args, pytest.fail))
+    args = cli.parser().parse_args(["--algo", "rf", "--seed", str(seed), *line.split()])
+    options = cli.settle(args, pytest.fail)
+    algorithm = tuned.make("rf", args.env, args.policytype, seed, **options)
     history = rlx.train(algorithm, episodes=episodes, stop_return=goal, progress=False)
     return history[-1]["running_return"]
 

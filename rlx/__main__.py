@@ -1,0 +1,5 @@
+"""python -m rlx: the command line."""
+
+from rlx.cli import main
+
+main()
