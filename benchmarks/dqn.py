@@ -20,18 +20,10 @@ import rlx
 LIMIT = 120.0  # seconds after which a run counts as not solved
 
 
-def ours(seed: int, env: str = "CartPole-v1", memory: str | None = None) -> Stopwatch:
-    """rlx's DQN, as `main.py` sets it up."""
-    torch.manual_seed(seed)
+def ours(seed: int, env: str = "CartPole-v1", policytype: str = "mlp") -> Stopwatch:
+    """rlx's DQN."""
     watch = Stopwatch(LIMIT, goal=475)
-    agent = rlx.Agent(rlx.envs.make_vec(env, 64), seed=seed)
-    network = rlx.critics.QNetwork(agent.observation_space, agent.action_space, memory=memory)
-    options = dict(n_steps=16, passes=64, batch_size=64, length=6, lr=4e-3, tau=0.03)
-    if memory:
-        options = dict(n_steps=20, passes=40, batch_size=32, length=20, lr=2.3e-3, tau=0.02)
-        options["burn_in"] = 5
-    algorithm = rlx.algos.DQN(agent, network, n=5, **options)
-    return train(algorithm, watch, env)
+    return train(rlx.tuned.make("dqn", env, policytype, seed), watch, env)
 
 
 def sb3(seed: int) -> Stopwatch:
@@ -67,9 +59,9 @@ def main() -> None:
     args = command.parse_args()
     torch.set_num_threads(1)  # faster for both: the networks are small
     compare("DQN, CartPole-v1", ours, sb3, args.seeds)
-    for memory in (None, "gru", "lstm"):
-        name = f"DQN, IncompleteCartPole-v1, {memory or 'feed-forward'}"
-        table(name, lambda seed: ours(seed, "IncompleteCartPole-v1", memory), args.seeds)  # noqa: B023
+    for kind in ("mlp", "rnn", "lstm"):
+        name = f"DQN, IncompleteCartPole-v1, {kind}"
+        table(name, lambda seed: ours(seed, "IncompleteCartPole-v1", kind), args.seeds)  # noqa: B023
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import statistics
 import time
 
 import torch
+from until import ratio
 
 import rlx
 from rlx.seeding import spawn
@@ -22,11 +23,8 @@ LIMIT = 180.0  # seconds after which a run counts as not solved
 
 def ours(seed: int) -> tuple[float, float, int]:
     """Seconds, running return and environment steps of rlx's PPO."""
-    torch.manual_seed(seed)
     began = time.perf_counter()
-    agent = rlx.Agent(rlx.envs.make_vec("CartPole-v1", 64), seed=seed)
-    policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space)
-    algorithm = rlx.algos.PPO(agent, policy, n_steps=32, lr=3e-3, gamma=0.98, gae_lambda=0.9)
+    algorithm = rlx.tuned.make("ppo", "CartPole-v1", seed=seed)
     last = rlx.train(algorithm, seconds=LIMIT, stop_return=475, progress=False)[-1]
     return time.perf_counter() - began, last["running_return"], last["steps"]
 
@@ -86,8 +84,7 @@ def main() -> None:
             f"{seed:>4} {a[0]:>7.1f} {a[1]:>7.1f} {a[2]:>8}   {b[0]:>7.1f} {b[1]:>7.1f} {b[2]:>8}",
             flush=True,
         )
-    ours_, theirs = statistics.median(times["rlx"]), statistics.median(times["sb3"])
-    print(f"median {ours_:.1f} s against {theirs:.1f} s: ratio {ours_ / theirs:.2f}")
+    print(ratio(times["rlx"], times["sb3"]))
 
 
 if __name__ == "__main__":

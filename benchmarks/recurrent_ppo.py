@@ -15,6 +15,7 @@ import statistics
 import time
 
 import torch
+from until import ratio
 
 import rlx
 from rlx.seeding import spawn
@@ -25,12 +26,7 @@ LIMIT = 300.0  # seconds after which a run counts as not solved
 
 def ours(seed: int) -> tuple[float, int]:
     """Running return and environment steps of rlx's PPO with an LSTM of 64 units."""
-    torch.manual_seed(seed)
-    agent = rlx.Agent(rlx.envs.make_vec(ENV, 64), seed=seed)
-    policy = rlx.networks.LSTMPolicy(agent.observation_space, agent.action_space)
-    algorithm = rlx.algos.PPO(
-        agent, policy, n_steps=64, lr=3e-3, gamma=0.98, gae_lambda=0.9, grad_clip=0.5
-    )
+    algorithm = rlx.tuned.make("ppo", ENV, "lstm", seed)
     last = rlx.train(algorithm, seconds=LIMIT, stop_return=475, progress=False)[-1]
     return last["running_return"], last["steps"]
 
@@ -89,8 +85,8 @@ def main() -> None:
                 line = f"{name:>12} {seed:>4} {clock:>8.1f} {cpu:>8.1f} {running:>7.1f} {steps:>9}"
                 print(line, flush=True)
     for k, what in enumerate(("clock", "cpu")):
-        mine, theirs = (statistics.median(run[k] for run in times[name]) for name in times)
-        print(f"median {what} {mine:.1f} s against {theirs:.1f} s: ratio {mine / theirs:.2f}")
+        seconds = ([run[k] for run in times[name]] for name in times)
+        print(ratio(*seconds, unit=f"{what} s"))
 
 
 if __name__ == "__main__":

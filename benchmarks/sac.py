@@ -16,25 +16,16 @@ import torch
 from until import Stopwatch, compare, learn, table, train
 
 import rlx
-from rlx import critics
 
 LIMIT = 120.0  # seconds after which a run counts as not solved
 
 
 def ours(
-    seed: int, algo: str = "SAC", env: str = "Pendulum-v1", memory: str | None = None
+    seed: int, algo: str = "sac", env: str = "Pendulum-v1", policytype: str = "mlp"
 ) -> Stopwatch:
-    """rlx's SAC, DDPG or TD3, as `main.py` sets it up."""
-    torch.manual_seed(seed)
+    """rlx's SAC, DDPG or TD3."""
     watch = Stopwatch(LIMIT, goal=-200)
-    agent = rlx.Agent(rlx.envs.make_vec(env, 16), seed=seed)
-    actor = critics.SquashedPolicy if algo == "SAC" else critics.NoisyPolicy
-    policy = actor(agent.observation_space, agent.action_space, memory=memory)
-    windows = dict(n_steps=4, passes=16, batch_size=128)
-    if memory:
-        windows = dict(n_steps=40, passes=64, batch_size=32, length=21, burn_in=5)
-    algorithm = getattr(rlx.algos, algo)(agent, policy, lr=1e-3, tau=0.01, **windows)
-    return train(algorithm, watch, env)
+    return train(rlx.tuned.make(algo, env, policytype, seed), watch, env)
 
 
 def sb3(seed: int) -> Stopwatch:
@@ -60,13 +51,11 @@ def main() -> None:
     args = command.parse_args()
     torch.set_num_threads(1)  # faster for both: the networks are small
     compare("SAC, Pendulum-v1", ours, sb3, args.seeds)
-    for algo in ("DDPG", "TD3"):
-        table(f"{algo}, Pendulum-v1", lambda seed: ours(seed, algo), args.seeds)  # noqa: B023
-    for memory in (None, "gru", "lstm"):
-        name = f"SAC, PositionPendulum-v1, {memory or 'feed-forward'}"
-        table(
-            name, lambda seed: ours(seed, "SAC", "PositionPendulum-v1", memory), args.seeds  # noqa: B023
-        )  # fmt: skip
+    for algo in ("ddpg", "td3"):
+        table(f"{algo.upper()}, Pendulum-v1", lambda seed: ours(seed, algo), args.seeds)  # noqa: B023
+    env = "PositionPendulum-v1"
+    for kind in ("mlp", "rnn", "lstm"):
+        table(f"SAC, {env}, {kind}", lambda seed: ours(seed, "sac", env, kind), args.seeds)  # noqa: B023
 
 
 if __name__ == "__main__":

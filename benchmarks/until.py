@@ -1,12 +1,15 @@
-"""What benchmarks/dqn.py and benchmarks/sac.py share: a run's time until a greedy score."""
+"""What the benchmarks share: a run's time until a greedy score, and what several seeds say."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 import rlx
+from rlx import stats
 from rlx.seeding import undisturbed
 
 STARTS = 20  # greedy episodes that are judged by, from the same starts each time
@@ -70,16 +73,15 @@ def learn(model, watch: Stopwatch, env: str, timesteps: int) -> Stopwatch:
     return watch
 
 
-def table(name: str, run: Callable[[int], Stopwatch], seeds: int) -> float:
-    """Prints a line for each seed; returns the median of the seconds."""
+def table(name: str, run: Callable[[int], Stopwatch], seeds: int) -> None:
+    """Prints a line for each seed, the median of the seconds, and how many seeds got there."""
     print(f"\n{name}\nseed       s    return    steps")
     watches = []
     for seed in range(seeds):
         watches.append(run(seed))
         print(f"{seed:>4} {watches[-1]}", flush=True)
     median = statistics.median(watch.seconds for watch in watches)
-    print(f"median {median:.1f} s")
-    return median
+    print(f"median {median:.1f} s, {solved(watches)}")
 
 
 def compare(
@@ -91,5 +93,22 @@ def compare(
     for seed in range(seeds):
         pairs.append((ours(seed), sb3(seed)))
         print(f"{seed:>4} {pairs[-1][0]}   {pairs[-1][1]}", flush=True)
-    a, b = (statistics.median(watch.seconds for watch in side) for side in zip(*pairs))
-    print(f"median {a:.1f} s against {b:.1f} s: ratio {a / b:.2f}")
+    mine, theirs = zip(*pairs)
+    print(ratio([watch.seconds for watch in mine], [watch.seconds for watch in theirs]))
+    print(f"{solved(mine)} against {solved(theirs)}")
+
+
+def solved(watches: Sequence[Stopwatch]) -> str:
+    k, n = sum(watch.score >= watch.goal for watch in watches), len(watches)
+    low, high = stats.wilson(k, n)
+    return f"solved {k} of {n} (95 % interval {low:.2f} to {high:.2f})"
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float], unit: str = "s") -> str:
+    """Both medians and their ratio; with two seeds or more, its interval."""
+    a, b = statistics.median(ours), statistics.median(theirs)
+    text = f"median {a:.1f} {unit} against {b:.1f} {unit}: ratio {a / b:.2f}"
+    if min(len(ours), len(theirs)) > 1:
+        low, high = np.exp(stats.difference_interval(np.log(ours), np.log(theirs), 0.95, np.median))
+        text += f" (95 % interval {low:.2f} to {high:.2f})"
+    return text
