@@ -18,9 +18,9 @@ CHAPTERS = [
     ("09", "Off-policy learning", "importance weights, `OffPAC`, V-trace"),
     ("10", "Q-learning", "`DQN`, double and recurrent"),
     ("11", "Continuous control", "`DDPG`, `TD3`, `SAC`"),
-    ("12", "Self-play", "volleyball against a pool of former selves"),
+    ("12", "Debugging and statistics", "probe environments, intervals"),
     ("13", "Scaling out", "vector environments, processes, a cluster"),
-    ("14", "Debugging and statistics", "probe environments, intervals"),
+    ("14", "Capstone: volleyball by self-play", "a pool of former selves, Elo"),
 ]
 
 
