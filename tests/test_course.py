@@ -186,7 +186,7 @@ def test_live_saves_one_picture_and_no_widget():
 
 
 def page_data(player):
-    return json.loads(re.search(r"cursor\} = (\{.*\});", player._repr_html_()).group(1))
+    return json.loads(re.search(r'play\("\w+", (\{.*\})\);', player._repr_html_()).group(1))
 
 
 def test_watch_plays_one_episode_with_a_frame_for_the_end():

@@ -10,6 +10,8 @@ import json
 import os
 import sys
 from base64 import b64encode
+from importlib import resources
+from string import Template
 
 import gymnasium
 import numpy as np
@@ -119,17 +121,23 @@ class Player:
         )
         name = hashlib.sha1(data.encode()).hexdigest()[:12]
         first = "data:image/webp;base64," + b64encode(self.frames[0]).decode()
-        return PAGE % {
-            "name": name,
-            "first": first,
-            "title": html.escape(self.title),
-            "last": len(self.steps) - 1,
-            "plot": self.plot._repr_html_(),
-            "left": 100 * LEFT,
-            "top": 100 * TOP / self.plot.drawn.get_figheight(),
-            "bottom": 100 * BOTTOM / self.plot.drawn.get_figheight(),
-            "data": data,
-        }
+        height = self.plot.drawn.get_figheight()
+        return Template(_file("player.html")).substitute(
+            name=name,
+            first=first,
+            title=html.escape(self.title),
+            last=len(self.steps) - 1,
+            plot=self.plot._repr_html_(),
+            left=f"{100 * LEFT:.1f}",
+            top=f"{100 * TOP / height:.1f}",
+            bottom=f"{100 * BOTTOM / height:.1f}",
+            script=_file("player.js"),
+            data=data,
+        )
+
+
+def _file(name: str) -> str:
+    return resources.files("rlx.course").joinpath(name).read_text(encoding="utf-8")
 
 
 def _webp(frame: np.ndarray) -> bytes:
@@ -196,51 +204,3 @@ def _draw_actions(ax, steps: np.ndarray, component: Distribution, names: tuple[s
             width = spread[:n].reshape(n, -1)[:, k]
             ax.fill_between(steps, line - width, line + width, alpha=0.25, lw=0, color=colour)
     ax.set_ylabel("probability" if isinstance(component, Bernoulli) else "action")
-
-
-PAGE = """<figure class="animation" data-player="%(name)s" style="max-width: 560px; margin: 0">
-<img class="frame" alt="%(title)s" src="%(first)s"
-style="width: 100%%; max-width: 400px; display: block; border: 1px solid #ccc">
-<div style="display: flex; gap: 10px; align-items: center; padding: 4px 0">
-<button type="button" title="Play" style="width: 3em">&#9654;</button>
-<input type="range" aria-label="frame" min="0" max="%(last)s" value="0" style="flex: 1">
-<output style="min-width: 6em; font-variant-numeric: tabular-nums">step 0</output></div>
-<div style="position: relative; width: fit-content">%(plot)s
-<div class="cursor" style="position: absolute; top: %(top).1f%%; bottom: %(bottom).1f%%;
-left: %(left).1f%%; width: 2px; background: #D55E00"></div></div>
-<figcaption>%(title)s</figcaption></figure>
-<script>
-for (const player of document.querySelectorAll('[data-player="%(name)s"]:not([data-ready])')) {
-  const {frames, steps, fps, cursor} = %(data)s;
-  const part = selector => player.querySelector(selector);
-  const button = part('button'), slider = part('input');
-  let timer = null;
-  player.dataset.ready = 'yes';
-  const show = k => {
-    slider.value = k;
-    part('.frame').src = 'data:image/webp;base64,' + frames[k];
-    part('output').textContent = 'step ' + steps[k];
-    const share = steps[k] / Math.max(steps[steps.length - 1], 1);
-    part('.cursor').style.left = 100 * (cursor[0] + (cursor[1] - cursor[0]) * share) + '%%';
-  };
-  const pause = () => {
-    clearTimeout(timer);
-    timer = null;
-    button.title = 'Play';
-    button.innerHTML = '&#9654;';
-  };
-  const next = () => {
-    if (!player.isConnected) return;
-    show((Number(slider.value) + 1) %% frames.length);
-    const atEnd = Number(slider.value) === frames.length - 1;
-    timer = setTimeout(next, atEnd ? 1000 : 1000 / fps);
-  };
-  button.onclick = () => {
-    if (timer !== null) return pause();
-    button.title = 'Pause';
-    button.innerHTML = '&#10074;&#10074;';
-    next();
-  };
-  slider.oninput = () => { pause(); show(Number(slider.value)); };
-}
-</script>"""

@@ -34,6 +34,7 @@ WATCH = """
 algorithm = make()
 watch(algorithm.agent, algorithm.policy, 40)
 """
+ACTIVE_CELL = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
 KNOB = """
 def draw(size):
     circle = f'<circle cx="50" cy="50" r="{size}" fill="#0072B2"/>'
@@ -101,7 +102,25 @@ def test_the_player_and_the_knob_do_what_the_keyboard_says(scratch, screenshots)
     assert frame.get_attribute("src") == shown  # it has stopped
     assert cursor.bounding_box()["x"] > start
 
-    player.locator("input[type=range]").focus()
+    slider = player.locator("input[type=range]")
+    slider.focus()
+    notebook.page.keyboard.press("Home")
+    expect(player.locator("output")).to_have_text("step 0")
+    # The right arrow is the slider's, not JupyterLab's, for which it opens the next heading.
+    active = notebook.page.evaluate(ACTIVE_CELL)
+    notebook.page.keyboard.press("ArrowRight")
+    expect(slider).to_have_value("1")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile(r"^step \d+ of \d+$"))
+    expect(slider).to_be_focused()
+    assert notebook.page.evaluate(ACTIVE_CELL) == active
+    player.get_by_title("Play", exact=True).focus()
+    notebook.page.keyboard.press("Enter")
+    expect(player.get_by_title("Pause", exact=True)).to_be_focused()
+    notebook.page.keyboard.press("Space")
+    expect(player.get_by_title("Play", exact=True)).to_be_focused()
+    expect(player.locator(".asleep")).to_have_count(0)
+
+    slider.focus()
     notebook.page.keyboard.press("End")
     plot = player.locator("img").nth(1).bounding_box()
     assert cursor.bounding_box()["x"] == pytest.approx(plot["x"] + 0.96 * plot["width"], abs=2)
