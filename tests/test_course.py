@@ -137,6 +137,48 @@ def test_an_interrupt_ends_the_run_cleanly(notebook, as_ipykernel):
     assert "Interrupted: the policy keeps what it has learned" in alt(notebook[0])
 
 
+def test_the_kernel_stops_an_update_that_never_ends(tmp_path):
+    """ipykernel cancels the cell, which busy code does not hear."""
+    client = pytest.importorskip("jupyter_client")
+    code = """
+import time, rlx
+from rlx.course import live
+agent = rlx.Agent(rlx.envs.make_vec("CartPole-v1", 4), seed=0)
+policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space)
+algorithm = rlx.algos.REINFORCE(agent, policy, batch_size=4, horizon=20)
+
+def hang(algorithm, metrics):
+    if metrics["updates"] == 2:
+        open(PATH, "w").close()
+        while True:
+            pass
+
+history = await live(algorithm, updates=5, callbacks=[hang])
+print("updates:", algorithm.updates)
+history = await live(algorithm, updates=1)
+print("gone on:", len(history))
+"""
+    here = tmp_path / "busy"
+    manager, kernel = client.manager.start_new_kernel(kernel_name="python3")
+    try:
+        said = []
+        kernel.execute(code.replace("PATH", repr(str(here))), reply=False)
+        deadline = time.monotonic() + 120
+        while not here.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        manager.interrupt_kernel()
+        while True:
+            message = kernel.get_iopub_msg(timeout=60)
+            if message["msg_type"] == "stream":
+                said.append(message["content"]["text"])
+            if message["content"].get("execution_state") == "idle" and said:
+                break
+        assert "updates: 2" in "".join(said)
+        assert "gone on: 1" in "".join(said)
+    finally:
+        manager.shutdown_kernel(now=True)
+
+
 def test_an_error_keeps_the_curve_and_is_raised(notebook):
     def fail(algorithm, metrics):
         if metrics["updates"] == 3:

@@ -6,6 +6,8 @@ import asyncio
 import html
 import io
 import os
+import signal
+import threading
 import time
 from typing import Any
 
@@ -29,19 +31,22 @@ async def live(
     or "seconds". `show` adds the newest agent, playing greedily, if its environment can be drawn.
 
     In a notebook write `await live(…)`: the awaiting is what lets the Stop button through. Stop, or
-    the kernel's ■, ends training after the current update; the policy keeps what it has learned. In
-    a script, `asyncio.run(live(…))` prints a line of text instead.
+    ends training after the current update, the kernel's ■ at once; the policy keeps what it has
+    learned. In a script, `asyncio.run(live(…))` prints a line of text instead.
     """
     view = (Panel if in_notebook() else Line)(algorithm, options, x, show)
     history, how = History(), ""
+    updates = iterate(algorithm, **options)
     try:
-        for metrics in iterate(algorithm, **options):
+        while (metrics := _interruptible(next, updates, None)) is not None:
             history.append(metrics)
             await view.update(history)
             if view.stopped:
                 how = "Stopped"
                 break
-    except (KeyboardInterrupt, asyncio.CancelledError):  # ipykernel makes the latter of the ■
+    except KeyboardInterrupt:
+        how = "Interrupted"
+    except asyncio.CancelledError:  # what ipykernel makes of the ■ while this function waits
         how = "Interrupted"
         asyncio.current_task().uncancel()
     except Exception:
@@ -50,6 +55,20 @@ async def live(
     finally:
         view.close(history, how)
     return history
+
+
+def _interruptible(function, *arguments):
+    """Call it so that the ■ raises KeyboardInterrupt in it, however long it is busy.
+
+    In a cell that awaits, ipykernel makes a cancellation of the ■, which busy code never hears. Not
+    while something is awaited: there the exception would end the kernel's event loop."""
+    if threading.current_thread() is not threading.main_thread():
+        return function(*arguments)  # signals come to the main thread alone
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return function(*arguments)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def in_notebook() -> bool:
