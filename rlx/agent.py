@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import gymnasium as gym
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from rlx import envs as rlx_envs
 from rlx.distributions import ActionDistribution
 from rlx.play.batch import EnvBatch
-from rlx.play.evaluation import evaluate, is_recurrent
+from rlx.play.evaluation import evaluate, memory_shapes
 from rlx.play.loop import Carry, collect, reset
 from rlx.play.table import Finished
 from rlx.policy import Parametric
@@ -94,7 +93,7 @@ class Agent:
         # Until the call has succeeded there is nothing to continue from: an error in between (or a
         # keyboard interrupt) leaves an agent that starts from a reset.
         self._carry = None
-        carry = carry or reset(self.envs, policy, self._seed)
+        carry = carry or reset(self.envs, self._seed)
         self._seed = None
         rollout, carry, self.finished = collect(self.envs, policy, carry, n_steps, **options)
         return rollout, carry
@@ -148,14 +147,17 @@ class Runner:
         """The next `n_steps` calls of `env.step`, continuing where the last segment stopped.
 
         Cut into fragments at ends of episodes; each carries its entering recurrent state, detached:
-        a later backward never reaches into an earlier segment. Another recurrent policy than the
-        last one begins at a reset."""
+        a later backward never reaches into an earlier segment. Another policy goes on where the
+        last one stopped, with its memory too, if that has the same shapes: it may be a copy, or
+        have new weights. Otherwise every environment is reset first. There is always a row: a
+        single step that is nothing but the reset between two episodes is not counted."""
         if n_steps < 1:
             raise ValueError(f"segment({n_steps}): at least one step is needed")
         carry = self.agent._carry
-        if carry and carry.policy is not self.policy:  # its memory is of no use to this one
-            recurrent = is_recurrent(self.policy, carry.observations)
-            carry = None if recurrent else replace(carry, recur_state=None)
+        if carry and carry.memory_shapes != memory_shapes(self.policy, carry.observations):
+            carry = None
+        if carry and carry.ghost.all() and n_steps == 1:
+            n_steps = 2
         rollout, self.agent._carry = self.agent._collect(
             carry, self.policy, n_steps, once=False, dry=dry
         )

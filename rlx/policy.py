@@ -32,9 +32,8 @@ class Parametric(nn.Module):
     """
 
     takes_actions: bool = False
-    _memory: tuple | None = (
-        None  # shapes of its recurrent state, () if feed-forward; None: not run yet
-    )
+    # Shapes of its recurrent state, rows left out; () if feed-forward, None if it has not run yet.
+    memory_shapes: tuple[tuple[int, ...], ...] | None = None
 
     def forward(self, *states):
         raise NotImplementedError(f"{type(self).__name__} must define forward(self, *states)")

@@ -1,5 +1,8 @@
 """Agent, Parametric, ActionDistribution: what is asked of the environment, and what comes back."""
 
+import itertools
+from copy import deepcopy
+
 import gymnasium
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from worlds import LIMIT, MODES, Coin, Counter, NativeScript, Script, lively, re
 
 import rlx
 from rlx import ActionDistribution, Agent, Parametric, Rollout, SquashedNormal
+from rlx.columns import leaves
 from rlx.distributions import Categorical
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
 from rlx.seeding import spawn
@@ -195,14 +199,23 @@ def test_a_fragment_of_no_step_is_dropped(face):
     two = agent(Coin()).segment(4)
     assert cells(two) == [(0, 1, t) for t in range(5)]
     assert two.start[0]
-    nothing = agent(Coin()).segment(1)  # nothing but the ghost
-    assert len(nothing) == 0
-    assert nothing.lengths == []
+    assert cells(agent(Coin()).segment(1)) == [(0, 2, 0), (0, 2, 1)]  # the ghost, and one step
     assert agent.finished.lengths == []
-    assert cells(agent(Coin()).segment(1)) == [(0, 2, 0), (0, 2, 1)]
-    assert cells(nothing + one) == cells(one)
     with pytest.raises(ValueError, match="empty rollout"):
-        agent(Coin()).evaluate(nothing)
+        agent(Coin()).evaluate(Rollout())
+
+
+@pytest.mark.parametrize("mode", [None, *MODES])
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_a_segment_always_has_rows(mode, num_envs):
+    """Also if all environments are between two episodes at once."""
+    envs = scripts(num_envs, mode, length=lambda row, episode: 2) if mode else None
+    agent = Agent(envs or Script(length=lambda row, episode: 2))
+    rollouts = [agent(Coin()).segment(1) for _ in range(9)]
+    for k, rollout in enumerate(rollouts):
+        assert rollout.lengths == [2] * agent.num_envs
+        assert rollout.states[::2, 2].tolist() == [k % 2] * agent.num_envs
+        assert rollout.states[::2, 1].tolist() == [k // 2] * agent.num_envs
 
 
 def test_an_episode_discards_what_a_segment_would_continue():
@@ -251,25 +264,64 @@ def test_the_memory_is_none_only_when_all_rows_are_fresh(mode):
     agent(Watches()).evaluate(rollout)
 
 
-def test_another_recurrent_policy_begins_at_a_reset():
-    agent, one, two = Agent(Script(row=1)), Counter(), Counter()
-    agent(one).segment(2)
-    rollout = agent(two).segment(2)
-    assert cells(rollout)[0] == (1, 1, 0)
-    assert rollout.start[0]
-    assert cells(agent(two).segment(1))[0] == (1, 1, 2)  # the same one goes on
+class Twice(Counter):
+    """The same count in a memory of another shape, or a tuple of two of them."""
+
+    def __init__(self, pair):
+        super().__init__()
+        self.pair = pair
+
+    def forward(self, *states):
+        h, x = states
+        h = h if h is None or not self.pair else h[0]
+        h, dist, value = super().forward(h if h is None else h[:, :1], x)
+        return (h, h) if self.pair else h.repeat(1, 2), dist, value
+
+
+def test_another_policy_with_a_memory_of_the_same_shape_goes_on():
+    agent = Agent(Script(row=1))  # episodes of 4, 3, 1, 2 steps
+    agent(Counter()).segment(2)
+    rollout = agent(Counter()).segment(3)
+    assert cells(rollout) == [(1, 0, 2), (1, 0, 3), (1, 0, 4), (1, 1, 0), (1, 1, 1)]
+    assert rollout.recur_states[:, 0].tolist() == [2, 3, 4, 0, 1]
+    agent(Coin()).segment(2)
+    assert cells(agent(Coin()).segment(1))[0] == (1, 3, 1)  # so does one without
 
 
 @pytest.mark.parametrize("mode", [None, *MODES])
-def test_another_feed_forward_policy_goes_on(mode):
-    agent = Agent(Script(row=1) if mode is None else scripts(2, mode))
-    before = agent(Counter()).segment(2)
-    rollout = agent(Coin()).segment(5)
-    going_on = cells(rollout)[0]
-    assert going_on == (cells(before)[2] if mode is None else (0, 1, 0))
-    assert rollout.recur_states is None
-    assert agent(Coin()).segment(1).recur_states is None
-    assert agent(Counter()).segment(3).start[0]
+@pytest.mark.parametrize("n_steps", [1, 2, 3])
+def test_a_policy_with_another_memory_begins_at_a_reset(mode, n_steps):
+    policies = Coin(), Counter(), Twice(False), Twice(True)
+    for before, after in itertools.permutations(policies, 2):
+        # After two steps all are about to begin an episode, and no memory is in use.
+        options = dict(length=lambda row, episode: 2)
+        agent = Agent(Script(**options) if mode is None else scripts(2, mode, **options))
+        agent(before).segment(n_steps)
+        rollout = agent(after).segment(1)
+        assert rollout.start.tolist() == [True, False] * agent.num_envs
+        assert (rollout.states[::2, 2] == 0).all()
+        if rollout.recur_states is not None:
+            for memory in leaves(rollout.recur_states):
+                assert (memory[::2] == 0).all()
+
+
+@pytest.mark.parametrize("cls", [MLPPolicy, GRUPolicy, LSTMPolicy])
+@pytest.mark.parametrize("kind", ["one", "native", "sync"])
+def test_copies_play_what_one_policy_plays(cls, kind):
+    def play(copied):
+        agent = Agent(reach(kind, NEXT, "both"), seed=0)
+        policy = lively(cls, agent)
+        torch.manual_seed(0)
+        rollouts = []
+        for n_steps in (1, 3, 5, 2, 7):
+            policy = deepcopy(policy) if copied else policy
+            rollouts.append(agent(policy).segment(n_steps))
+        return Rollout.cat(rollouts)
+
+    one, copies = play(False), play(True)
+    assert (~one.start).any()
+    for name in ("states", "rewards", "logprobs", "start", "end", "lengths"):
+        assert torch.equal(*(torch.as_tensor(getattr(r, name)) for r in (one, copies)))
 
 
 def test_finished_counts_whole_episodes_across_segments_and_policies():

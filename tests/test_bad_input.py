@@ -85,7 +85,7 @@ def test_a_policy_for_another_observation_shape(shape):
             agent(policy).episode()
         # also when the policy is known to be recurrent, so that nothing need be tried out
         policy(None, torch.zeros(1, *shape))
-        policy._memory = None
+        policy.memory_shapes = None
         rlx.play.checks.run(policy, None, torch.zeros(1, *shape))
         with pytest.raises(ValueError, match=error):
             agent(policy).evaluate(rollout)

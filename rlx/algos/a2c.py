@@ -37,9 +37,7 @@ class A2C(Algorithm):
 
     def update(self) -> dict[str, float]:
         runner = self.agent(self.policy)
-        # One step of one environment may be the reset between two episodes: no rows. Then the next.
-        rollout = runner.segment(self.n_steps, dry=True) or runner.segment(self.n_steps, dry=True)
-        rollout = runner.evaluate(rollout)
+        rollout = runner.evaluate(runner.segment(self.n_steps, dry=True))
         values = self.value_of(rollout)
         rollout.gae(values.detach(), self.gamma, self.gae_lambda)
         rollout = rollout[:-1]  # end rows have served: their values are in the targets

@@ -71,8 +71,7 @@ class OffPolicy(Algorithm):
     def update(self) -> dict[str, float]:
         with torch.no_grad():
             rollout = self.agent(self.policy).segment(self.n_steps, dry=True)
-        if len(rollout):  # a single step may be the reset between two episodes: no rows
-            self.replay.add(rollout)
+        self.replay.add(rollout)
         metrics = []
         if len(self.replay) >= self.warmup:
             for _ in range(self.passes):

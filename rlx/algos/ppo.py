@@ -69,9 +69,7 @@ class PPO(Algorithm):
     def sample(self) -> Rollout:
         """Rows with targets, and the log-probabilities and values of the policy that sampled."""
         runner = self.agent(self.policy)
-        # One step of one environment may be the reset between two episodes: no rows. Then the next.
-        rollout = runner.segment(self.n_steps, dry=True) or runner.segment(self.n_steps, dry=True)
-        rollout = runner.evaluate(rollout)
+        rollout = runner.evaluate(runner.segment(self.n_steps, dry=True))
         rollout.gae(self.value_of(rollout), self.gamma, self.gae_lambda)
         return rollout[:-1]  # end rows have served: their values are in the targets
 

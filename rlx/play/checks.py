@@ -36,12 +36,12 @@ def run(policy: Parametric, recur_state: RecurState, states: Tensor, *actions: T
     inputs = (recur_state, states, *actions) if policy.takes_actions else (recur_state, states)
     output = _checked(policy, policy, inputs, states)
     memory = memory_of(output.recur_state, len(states))
-    if policy._memory is None:
-        policy._memory = memory
-    elif policy._memory != memory:
+    if policy.memory_shapes is None:
+        policy.memory_shapes = memory
+    elif policy.memory_shapes != memory:
         raise ValueError(
             f"{type(policy).__name__} returned a recurrent state of shapes {memory} for "
-            f"{len(states)} states, and of shapes {policy._memory} before (rows left out)"
+            f"{len(states)} states, and of shapes {policy.memory_shapes} before (rows left out)"
         )
     return output
 

@@ -30,7 +30,7 @@ def _evaluate(
     policy: Parametric, rollout: Rollout, stored: tuple[Tensor, ...], draw: Draw | None
 ) -> Rollout:
     end = rollout.end
-    recurrent = is_recurrent(policy, rollout.states, *stored)
+    recurrent = bool(memory_shapes(policy, rollout.states, *stored))
     if not recurrent or rollout.vectorized:
         recur = _stored_states(policy, rollout, slice(None)) if recurrent else None
         output = run(policy, recur, rollout.states, *stored)
@@ -75,12 +75,12 @@ class _Packing:
         return PackedSequence(column[self.rows], self.batch_sizes)
 
 
-def is_recurrent(policy: Parametric, states: Tensor, *actions: Tensor) -> bool:
-    """Does `policy` return a recurrent state? One row tells, the first time that it matters."""
-    if policy._memory is None:
+def memory_shapes(policy: Parametric, states: Tensor, *actions: Tensor) -> tuple:
+    """Of the recurrent state that `policy` returns, () if none: one row tells, the first time."""
+    if policy.memory_shapes is None:
         with torch.no_grad():
             run(policy, None, states[:1], *(action[:1] for action in actions))
-    return bool(policy._memory)
+    return policy.memory_shapes
 
 
 def _stored_states(policy: Parametric, rollout: Rollout, rows: Tensor | slice) -> RecurState:
@@ -93,10 +93,10 @@ def _stored_states(policy: Parametric, rollout: Rollout, rows: Tensor | slice) -
             "Evaluate whole episodes that begin at a reset, or sample with a recurrent policy"
         )
     stored = apply(lambda h: h[rows], rollout.recur_states)
-    if memory_of(stored) != policy._memory:
+    if memory_of(stored) != policy.memory_shapes:
         raise ValueError(
             f"the stored recurrent states have shapes {memory_of(stored)}, {type(policy).__name__} "
-            f"has {policy._memory}: it can only evaluate whole episodes that begin at a reset"
+            f"has {policy.memory_shapes}: it can only evaluate whole episodes that begin at a reset"
         )
     return stored
 

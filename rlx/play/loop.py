@@ -23,9 +23,9 @@ from rlx.rollout import Rollout
 class Carry:
     """Where sampling stands between two calls: what `segment` needs to go on."""
 
-    policy: Parametric
     observations: Tensor
     recur_state: RecurState
+    memory_shapes: tuple  # of the policy that played so far
     fresh: np.ndarray  # (B,) the next row is the first after a reset
     stale: np.ndarray  # (B,) the episode is over, and the environment is still to be reset
     ghost: np.ndarray  # (B,) the next row is an end row that was recorded already
@@ -33,10 +33,10 @@ class Carry:
     lengths: np.ndarray  # (B,) its steps so far
 
 
-def reset(envs: EnvBatch, policy: Parametric, seed: int | None = None) -> Carry:
+def reset(envs: EnvBatch, seed: int | None = None) -> Carry:
     """Reset every environment; nothing has been played yet."""
     no, zeros = np.zeros(envs.num_envs, bool), np.zeros(envs.num_envs)
-    return Carry(policy, envs.reset(seed), None, ~no, no, no, zeros, zeros.astype(int))
+    return Carry(envs.reset(seed), None, (), ~no, no, no, zeros, zeros.astype(int))
 
 
 def collect(
@@ -108,7 +108,8 @@ def collect(
         raise
     rollout, finished, returns, lengths = table.assemble(once, active or envs.num_envs, carry)
     recur = apply(Tensor.detach, recur)
-    carry = Carry(policy, observations, recur, fresh, stale, ghost, returns, lengths)
+    memory = policy.memory_shapes
+    carry = Carry(observations, recur, memory, fresh, stale, ghost, returns, lengths)
     return rollout, carry, finished
 
 
