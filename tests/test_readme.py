@@ -11,6 +11,7 @@ from matrix import one_thread  # noqa: F401
 
 import rlx
 
+BESIDE = {"rlx/checkpoint.py", "rlx/callbacks.py"}  # on the map, in the line of training.py
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -91,3 +92,24 @@ def test_every_file_it_shows_is_there(blocks):
     text = README.read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (README.parent / target).exists(), target
+
+
+def test_every_place_that_the_maps_name_is_there():
+    root = README.parent
+    text = README.read_text(encoding="utf-8")
+    block = text.split("## How it is made")[1].split("```")[1].strip("\n")
+    named, folder = set(), ""
+    for line in block.splitlines():
+        name = line.split()[0]
+        if line.startswith("  "):
+            name = folder + name
+        elif name.endswith("/"):
+            folder = name
+        named.add(name)
+    known = {str(file.relative_to(root)) for file in (root / "rlx").glob("*.py")}
+    assert known - named <= {"rlx/__init__.py", "rlx/__main__.py"} | BESIDE, "not on the map"
+    guide = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = set(re.findall(r"`([\w.-]+/[\w./-]*|[\w.-]+\.(?:md|py|ipynb))`", guide))
+    assert len(paths) > 30
+    for path in named | {re.sub(r"\bNAME\b.*", "", path) for path in paths}:
+        assert (root / path).exists(), path

@@ -20,6 +20,7 @@ from rlx.course import swap
 from rlx.course.plots import curves
 from rlx.seeding import random_states, spawn, undisturbed
 
+pytestmark = pytest.mark.slow
 QUIET = dict(progress=False)
 
 
