@@ -105,9 +105,8 @@ def film(policy: rlx.Parametric, path: Path) -> None:
     from rlx.course import watch
 
     env = rlx.envs.make("SlimeVolley-v0", opponent="follower", render_mode="rgb_array")
-    path.parent.mkdir(parents=True, exist_ok=True)
     page = watch(env, policy, horizon=600)._repr_html_()
-    path.write_text(f'<!doctype html><meta charset="utf-8">{page}', encoding="utf-8")
+    rlx.checkpoint.write(path, f'<!doctype html><meta charset="utf-8">{page}'.encode())
 
 
 def main() -> None:

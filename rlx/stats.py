@@ -8,7 +8,7 @@ and say "solved k of n" with its Wilson interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -92,6 +92,29 @@ def wilson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def compare(methods: Mapping[str, ArrayLike], goal: float | None = None) -> str:
+    """A table to print, with a line for each method, of one value a seed (`Runs.last()`, say).
+
+    The interquartile mean and its interval; how many seeds reach `goal`, with the interval of that
+    share; and the interval of the difference from the first method."""
+    first, *_ = methods.values()
+    rows = [("", "seeds", "mean of the middle half", "less the first")]
+    rows[0] += () if goal is None else (f"reach {goal:g}",)
+    for name, values in methods.items():
+        low, high = bootstrap_interval(values)
+        row = (name, str(len(values)), f"{interquartile_mean(values):.4g} [{low:.4g}, {high:.4g}]")
+        less = "[{:+.4g}, {:+.4g}]".format(*difference_interval(values, first))
+        row += ("" if values is first else less,)
+        if goal is not None:
+            reached = int((np.asarray(values) >= goal).sum())
+            low, high = wilson(reached, len(values))
+            row += (f"{reached} of {len(values)} [{low:.2f}, {high:.2f}]",)
+        rows.append(row)
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ("  ".join(f"{c:<{w}}" for c, w in zip(row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
 
 
 # --- Who is better: ratings from games ------------------------------------------------------------

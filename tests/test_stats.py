@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 
 from rlx.stats import (
     bootstrap_interval,
+    compare,
     difference_interval,
     elo_ratings,
     elo_update,
@@ -160,6 +161,16 @@ def test_wilson_holds_the_truth():
 def test_more_successes_than_trials(k, n):
     with pytest.raises(ValueError, match="successes in"):
         wilson(k, n)
+
+
+def test_a_table_of_methods():
+    methods = {"this": [4, 4, 4], "that": np.array([1, 1, 1, 1])}
+    assert compare(methods, goal=2).splitlines() == [
+        "      seeds  mean of the middle half  less the first  reach 2",
+        "this  3      4 [4, 4]                                 3 of 3 [0.44, 1.00]",
+        "that  4      1 [1, 1]                 [-3, -3]        0 of 4 [0.00, 0.49]",
+    ]
+    assert "reach" not in compare(methods)
 
 
 # ---------------------------------------------------------------------- ratings
