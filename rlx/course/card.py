@@ -25,6 +25,7 @@ class Card:
     sentences: list[str]
     notes: list[str] = field(default_factory=list)
     kind: str = "finding"
+    sources: list[tuple[str, str]] = field(default_factory=list)  # code to be seen side by side
 
     @property
     def passed(self) -> bool:
@@ -47,7 +48,21 @@ class Card:
             f'<div class="rlx-card rlx-{self.kind}" style="border-left: 5px solid {colour}; '
             'padding: 4px 12px; max-width: 720px">'
             f'<p style="margin: 4px 0"><b style="color: {colour}">{mark} '
-            f"{html.escape(self.exercise)}</b>: <b>{_code(self.title)}</b></p>{body}</div>"
+            f"{html.escape(self.exercise)}</b>: <b>{_code(self.title)}</b></p>{body}"
+            f"{self._sources()}</div>"
+        )
+
+    def _sources(self) -> str:
+        if not all(code for _, code in self.sources) or not self.sources:
+            return ""
+        parts = "".join(
+            f'<div style="flex: 1; min-width: 280px"><i>{html.escape(title)}</i><pre '
+            f'style="font-size: 85%; overflow-x: auto">{html.escape(code)}</pre></div>'
+            for title, code in self.sources
+        )
+        return (
+            "<details><summary>Yours beside the library's</summary>"
+            f'<div style="display: flex; flex-wrap: wrap; gap: 12px">{parts}</div></details>'
         )
 
 

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-
-import numpy as np
 
 from rlx.course import progress
 from rlx.course.card import Card, show
-from rlx.course.exercise import Exercise, Mistake, find, load
-from rlx.course.findings import FINDINGS, UNWRITTEN, same_up_to
+from rlx.course.diagnose import judge
+from rlx.course.exercise import GENERATED, Exercise, find, load, source
 from rlx.course.observe import (
-    Observed,
     OutOfTime,
-    alike,
-    numbers,
     observe,
+    one_thread,
     random_numbers_kept,
-    same_leaf,
-    same_values,
-    short,
+    right,
     time_limit,
 )
+from rlx.course.trials import expected, tried
 
 
 class NotYet(AssertionError):
@@ -72,12 +66,10 @@ _hints_shown: dict[str, int] = {}  # in this kernel
 
 def examine(exercise: Exercise, answer: Callable) -> Card:
     """What `check` finds, as a card."""
-    expected = _expected(exercise)  # of references only: never of the answer
-    with random_numbers_kept():
+    with random_numbers_kept(), one_thread():
         try:
             with time_limit(exercise.time_limit):
-                found = [observe(exercise, answer, case) for case in exercise.cases]
-                again = [observe(exercise, answer, case) for case in exercise.cases]
+                trials = tried(exercise, answer)
         except OutOfTime:
             return Card(
                 exercise.name,
@@ -87,86 +79,41 @@ def examine(exercise: Exercise, answer: Callable) -> Card:
                     "moment. Does every loop get nearer to its end each time round?"
                 ],
             )
-    card = _judge(exercise, found, again, expected)
-    printed = next((f.printed.strip() for f in found if f.printed.strip()), "")
+        if all(trial.right for trial in trials):
+            card = _passed(exercise, answer)
+        else:
+            card = judge(exercise, answer, trials)
+    printed = next((t.found.printed.strip() for t in trials if t.found.printed.strip()), "")
     if printed:
         line = printed.splitlines()[0][:80]
         card.notes.append(f"It prints while it is checked, beginning with: {line}")
     return card
 
 
-@cache
-def _expected(exercise: Exercise) -> list[Observed]:
-    return _observed(exercise, exercise.reference)
+def passes(exercise: Exercise, answer: Callable) -> bool:
+    """Is it right? The same as `examine(…).passed`, sooner said if it is not."""
+    with random_numbers_kept(), one_thread():
+        try:
+            with time_limit(exercise.time_limit):
+                for case, wanted in zip(*expected(exercise)):
+                    if not right(observe(exercise, answer, case), wanted):
+                        return False
+                return all(trial.right for trial in tried(exercise, answer))
+        except OutOfTime:
+            return False
 
 
-@cache
-def _observed(exercise: Exercise, coding: Callable) -> list[Observed]:
-    """What an answer of ours does with the cases."""
-    with random_numbers_kept():
-        return [observe(exercise, coding, case) for case in exercise.cases]
-
-
-def known(exercise: Exercise, found: list[Observed]) -> Mistake | None:
-    """The declared mistake that behaves like this."""
-    if all(one.error for one in found):
-        return None  # an error by itself says little about its cause
-    for mistake in exercise.mistakes:
-        if all(map(alike, found, _observed(exercise, mistake.codings[0]))):
-            return mistake
-    return None
-
-
-def _judge(
-    exercise: Exercise, found: list[Observed], again: list[Observed], expected: list[Observed]
-) -> Card:
-    if mistake := known(exercise, found):
-        notes = _difference(exercise, found, expected) + _more(exercise)
-        return Card(exercise.name, mistake.name, [mistake.why], notes, "mistake")
-    for finding in FINDINGS:
-        said = list(map(finding, found, expected, again))
-        if finding is same_up_to:
-            wrong = [not same_values(f, e) for f, e in zip(found, expected)]
-            if len({one for one, differs in zip(said, wrong) if differs}) > 1:
-                continue  # a factor that is not the same everywhere explains nothing
-        for case, one in zip(exercise.cases, said):
-            if one is None:
-                continue
-            title, sentence = one
-            notes = _difference(exercise, found, expected) or [f"Seen with {case.words}."]
-            if title == UNWRITTEN:
-                return Card(exercise.name, title, [sentence], _more(exercise), "unwritten")
-            return Card(exercise.name, title, [sentence], notes + _more(exercise))
+def _passed(exercise: Exercise, answer: Callable) -> Card:
     words = [case.words for case in exercise.cases]
-    return Card(exercise.name, "right", [f"Tried with {_listed(words)}."], [], "passed")
+    if exercise.generator:
+        words.append(f"{GENERATED} inputs made at random")
+    sentences = [f"Tried with {_listed(words)}."]
+    if exercise.also:
+        sentences.append(exercise.also)
+    card = Card(exercise.name, "right", sentences, [], "passed")
+    card.sources = [("yours", source(answer)), ("the library's", exercise.library)]
+    return card
 
 
 def _listed(words: list[str]) -> str:
     return " and ".join(filter(None, ["; ".join(words[:-1]), words[-1]]))
-
-
-def _more(exercise: Exercise) -> list[str]:
-    return [f'hint("{exercise.name}") gives a hint.']
-
-
-def _difference(exercise: Exercise, found: list[Observed], expected: list[Observed]) -> list[str]:
-    """The first number that differs, with its case and its inputs."""
-    for case, one, right in zip(exercise.cases, found, expected):
-        if one.error or same_values(one, right) or one.leaves.keys() != right.leaves.keys():
-            continue
-        name = next(k for k, leaf in right.leaves.items() if not same_leaf(leaf, one.leaves[k]))
-        want, got = right.leaves[name], one.leaves[name]
-        x, y = numbers(want), numbers(got)
-        at = f"{name} " if name else ""
-        if x is not None and y is not None and x.shape == y.shape and x.ndim:
-            place = tuple(np.argwhere(~np.isclose(x, y, rtol=1e-4, atol=1e-5, equal_nan=True))[0])
-            at += f"row {place[0]} " if len(place) == 1 else f"entry {[int(k) for k in place]} "
-            want, got = float(x[place]), float(y[place])
-        inputs = [
-            f"{key} = {short(value)}" for key, value in zip(exercise.arguments, case.inputs())
-        ]
-        return [
-            f"With {case.words}: {at}should be {short(want)}, yours is {short(got)}.",
-            f"Inputs: {', '.join(inputs)}.",
-        ]
-    return []

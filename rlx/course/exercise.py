@@ -11,56 +11,65 @@ import difflib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rlx import functional, runs
+from rlx.course.generate import Draw
+
+GENERATED = 60  # cases of an exercise
 
 EXERCISES: dict[str, Exercise] = {}  # every exercise that has been declared, by name
 
 
 class Mistake:
-    """A wrong answer: a `name`, `why` it is wrong and where to look, and codings of it.
+    """A wrong answer: a `name`, `why` it is wrong and where to look, and a `coding` of it.
 
-    All codings behave alike on the exercise's cases. `again` adds one, a loop beside an expression
-    on whole columns, say: a mistake is known by what it does, not by how it is written."""
+    A mistake is known by what it does on the exercise's cases, not by how it is written."""
 
     def __init__(self, name: str, why: str, coding: Callable) -> None:
-        self.name, self.why, self.codings = name, why, [coding]
-
-    def again(self, coding: Callable) -> Callable:
-        self.codings.append(coding)
-        return coding
+        self.name, self.why, self.coding = name, why, coding
 
 
 class Case:
     """Inputs to try an answer on: `words` that describe them, and a function that makes them."""
 
-    def __init__(self, words: str, inputs: Callable[[], tuple]) -> None:
+    def __init__(
+        self, words: str, inputs: Callable[[], tuple], choices: Sequence[int] | None = None
+    ) -> None:
         self.words, self.inputs = words, inputs
+        self.choices = choices  # what a generated case was made from
 
 
 class Exercise:
     """One small function or class that the library uses, for the learner to write.
 
     `name`: the function's, and what `check`, `hint` and `swap` know it by. `chapter`: "05".
-    `reference`: the right answer, the library's own where there is one.
+    `reference`: the right answer, written as plainly as a learner would.
     `target`: where the library looks the answer up, "rlx.functional.gae"; `swap` puts the learner's
-    there. `adapt` makes of an answer what fits there, if it does not fit as it is.
+    there. `adapt` makes of an answer what fits there, if it does not fit as it is. None: the
+    library has no use for it.
     `hints`: three, from a nudge to nearly the answer.
     `call(answer, *inputs)`: what an answer is asked to do with a case's inputs, and what is
-    compared: its result. By default `answer(*inputs)`.
+    compared: its result. By default `answer(*inputs)`. It may raise `Wrong`.
+    `results`: names of the parts of a result that is a tuple, or a pair of them.
     `train()`: a training run of a second, in which the answer matters; returns the parameters.
+    `also`: after a right answer, one other way to do it, and when that is worth knowing.
     `time_limit`: seconds for all cases of one check together.
 
     Then `@exercise.case("what they are")` on functions that return a tuple of inputs, new ones each
-    time, and `@exercise.mistake("its name", "Why it is wrong.")` on wrong answers.
+    time: a few, with numbers that explain. `@exercise.inputs` on a function that draws inputs from
+    a `Draw`: anything that an answer has to stand. `@exercise.mistake("its name", "Why it is
+    wrong.")` on wrong answers; with pairs of texts it makes the wrong answer itself, by replacing
+    the one by the other in the source of the reference.
 
-    Gradients are compared where an input requires them, and so are inputs changed in place.
-    Before each call the random number generators are seeded.
+    Compared are the result, types and dtypes included, gradients where an input requires them, and
+    inputs changed in place. Before each call the random number generators are seeded.
     """
 
     def __init__(
@@ -69,22 +78,34 @@ class Exercise:
         *,
         chapter: str,
         reference: Callable,
-        target: str,
         hints: tuple[str, str, str],
+        target: str | None = None,
         adapt: Callable[[Callable], Any] = lambda answer: answer,
         call: Callable | None = None,
+        results: tuple[str, ...] = (),
         train: Callable[[], Tensor] | None = None,
+        also: str = "",
         time_limit: float = 10.0,
     ) -> None:
         self.name, self.chapter, self.reference, self.hints = name, chapter, reference, hints
-        self.target, self.adapt = target, adapt
+        self.target, self.adapt, self.also = target, adapt, also
         self.call = call or (lambda answer, *inputs: answer(*inputs))
+        self.results = results
         self.train = train or brief_training
         self.time_limit = time_limit
         self.cases: list[Case] = []
         self.mistakes: list[Mistake] = []
         self.arguments = list(inspect.signature(reference).parameters)
+        self.generator: Callable[[Draw], tuple] | None = None
+        self.library = self._library()
         EXERCISES[name] = self
+
+    def _library(self) -> str:
+        """The library's version, now: later a learner's may stand in its place. What is a page of
+        something else there is shown in its plain form."""
+        if self.target and len(text := source(pkgutil.resolve_name(self.target))) < 1200:
+            return text
+        return source(self.reference)
 
     def case(self, words: str) -> Callable:
         """Decorates a function that makes the inputs."""
@@ -95,14 +116,67 @@ class Exercise:
 
         return declare
 
-    def mistake(self, name: str, why: str) -> Callable[[Callable], Mistake]:
-        """Decorates a wrong answer. `name` completes "it seems that …": a short clause."""
+    def inputs(self, generator: Callable[[Draw], tuple]) -> Callable[[Draw], tuple]:
+        """Decorates the contract of the inputs: a function that draws them."""
+        self.generator = generator
+        return generator
+
+    def generated(self, seed: int = 0, count: int = GENERATED) -> list[Case]:
+        """So many cases, small and tame ones first."""
+        if self.generator is None:
+            return []
+        cases = []
+        for k in range(count):
+            draw = Draw(seed=seed * 1_000_003 + k, scale=k / count)
+            self.generator(draw)
+            cases.append(self.made_from(draw.choices))
+        return cases
+
+    def made_from(self, choices: Sequence[int]) -> Case:
+        """The generated case that these choices make."""
+        return Case("inputs made at random", lambda: self.generator(Draw(choices=choices)), choices)
+
+    def mistake(self, name: str, why: str, *replaced: tuple[str, str]) -> Any:
+        """Decorates a wrong answer, or makes it. `name` completes "it seems that …": a clause."""
+        if replaced:
+            self.mistakes.append(Mistake(name, why, edited(self.reference, *replaced)))
+            return self.mistakes[-1]
 
         def declare(coding: Callable) -> Mistake:
             self.mistakes.append(Mistake(name, why, coding))
             return self.mistakes[-1]
 
         return declare
+
+
+class Wrong(Exception):
+    """What `call` raises to say itself what is wrong with an answer: a title and a sentence."""
+
+    def __init__(self, title: str, sentence: str) -> None:
+        super().__init__(title)
+        self.title, self.sentence = title, sentence
+
+
+def edited(function: Callable, *replaced: tuple[str, str]) -> Callable:
+    """The function (or class) with one text in place of another, in its source.
+
+    Raises ValueError if a text is not there: a mistake has to follow its reference."""
+    source = textwrap.dedent(inspect.getsource(function))
+    for old, new in replaced:
+        if old not in source:
+            raise ValueError(f"the source of {function.__name__} has no {old!r} to replace")
+        source = source.replace(old, new)
+    names = dict(sys.modules[function.__module__].__dict__)
+    exec(compile(source, f"<a mistake in {function.__name__}>", "exec"), names)
+    return names[function.__name__]
+
+
+def source(thing: Any) -> str:
+    """Its source, or nothing if there is none to be found."""
+    try:
+        return textwrap.dedent(inspect.getsource(thing)).strip()
+    except (OSError, TypeError):
+        return ""
 
 
 def load() -> dict[str, Exercise]:
@@ -135,6 +209,8 @@ def swap(**answers: Callable) -> Iterator[None]:
                 target, adapted = f"rlx.functional.{name}", answer
             else:
                 target, adapted = find(name).target, find(name).adapt(answer)
+                if target is None:
+                    raise LookupError(f"the library has nothing that {name!r} could stand in for")
             owner, _, attribute = target.rpartition(".")
             owner = pkgutil.resolve_name(owner)
             undo.callback(setattr, owner, attribute, vars(owner)[attribute])

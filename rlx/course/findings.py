@@ -1,101 +1,192 @@
-"""What can be said of a wrong answer that is no declared mistake.
-
-Each finding looks at one case: what the answer did, what was expected, what the answer did when it
-was called again. It returns a title and a sentence, or None.
-"""
+"""What can be said of a wrong answer that is no declared mistake, by looking at one case."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
+from rlx.course.exercise import Wrong
 from rlx.course.observe import (
     Observed,
+    close,
     leaves,
     numbers,
     same_gradients,
     same_leaf,
     same_values,
     short,
+    unwritten,
     where,
+    wrong_type,
 )
+from rlx.course.trials import Trial
 
-Said = tuple[str, str] | None
+Said = tuple[str, str] | None  # a title and a sentence
 UNWRITTEN = "not written yet"
 
 
-def _raised(found: Observed, expected: Observed, again: Observed) -> Said:
-    error = found.error
-    if error is None or expected.error:
-        return None
-    if isinstance(error, NotImplementedError):
+def not_written(trial: Trial) -> Said:
+    if unwritten(trial.found.error):
         return UNWRITTEN, (
             "Write your function in the cell above, in place of `raise NotImplementedError`, run "
             "that cell, then this one."
         )
-    place = where(error)
-    at = f" at {place}" if place else ""
-    text = str(error).strip().split("\n")[0]
-    text = text if len(text) < 200 else text[:200] + " …"
-    title = f"it raises {type(error).__name__}"
-    return (
-        title,
-        f"{text}{'' if text.endswith('.') or not text else '.'} It was raised{at}." if at else text,
-    )
-
-
-def _type(found: Observed, expected: Observed, again: Observed) -> Said:
-    want, got = expected.value, found.value
-    if got is None and want is not None:
-        return "it returns None", "Is the last line a `return`?"
-    if isinstance(want, tuple) and isinstance(got, (tuple, list)) and len(want) != len(got):
-        return (
-            f"it returns {len(got)} values instead of {len(want)}",
-            f"Expected are {len(want)}, separated by commas.",
-        )
-    for (name, a), (_, b) in zip(leaves(want), leaves(got)):
-        if isinstance(a, Tensor) and not isinstance(b, Tensor):
-            what = f"{name} is" if name else "the result is"
-            sentence = f"Expected is a tensor, {what} {_article(b)}."
-            if isinstance(b, (list, tuple, np.ndarray)) or numbers(b) is not None:
-                sentence += (
-                    " `torch.tensor(…)` or, for a list of tensors, `torch.stack(…)` makes one."
-                )
-            return f"it returns {_article(b)}, not a tensor", sentence
-        if numbers(a) is not None and numbers(b) is None:
-            return (
-                "it returns the wrong kind of thing",
-                f"Expected is {_article(a)}, not {_article(b)}.",
-            )
-    if not _numbers_like(want, got):
-        return (
-            "it returns the wrong kind of thing",
-            f"Expected is {_article(want)}, not {_article(got)}.",
-        )
     return None
 
 
-def _numbers_like(want: Any, got: Any) -> bool:
-    """Are both built alike: a number where a number is, a tuple or list where one is?"""
-    if isinstance(want, (tuple, list)) and isinstance(got, (tuple, list)):
-        return True
-    if numbers(want) is not None:
-        return numbers(got) is not None
-    return type(want) is type(got)
+def _type(trial: Trial) -> Said:
+    """Of what the answer itself returned, before anything else is done with it."""
+    want, got = trial.expected, trial.found
+    pairs = [*zip(want.raw, got.raw)] if got.raw else []
+    if not got.error and not want.raw:
+        pairs = [(want.value, got.value)]
+    for a, b in pairs:
+        if isinstance(a, tuple) and isinstance(b, (tuple, list)) and len(a) != len(b):
+            return (
+                f"it returns {_count(b)} instead of {len(a)}",
+                f"Expected are {len(a)}, separated by commas.",
+            )
+        if wrong := wrong_type(a, b):
+            return _about_type(*wrong, tracked=_tracked(a))
+    return None
 
 
-def _shape(found: Observed, expected: Observed, again: Observed) -> Said:
-    if len(found.leaves) != len(expected.leaves) or found.leaves.keys() != expected.leaves.keys():
-        return (
-            "its result is built differently",
-            f"Expected are {len(expected.leaves)} parts, found {len(found.leaves)}: "
-            f"{short(expected.value)} and {short(found.value)}.",
+def _count(values: Any) -> str:
+    return f"{len(values)} value{'' if len(values) == 1 else 's'}"
+
+
+def _tracked(value: Any) -> bool:
+    return any(isinstance(leaf, Tensor) and leaf.requires_grad for _, leaf in leaves(value))
+
+
+def _about_type(name: str, want: Any, got: Any, tracked: bool) -> tuple[str, str]:
+    what = f"part {name}" if name else "the result"
+    if got is None:
+        if name:
+            return f"{what} is None", f"Expected is {_article(want)}."
+        return "it returns None", "Is the last line a `return`?"
+    if want is None:
+        return f"{what} is {_article(got)}", "Expected is None here."
+    if isinstance(want, Tensor):
+        sentence = f"Expected is a tensor, {what} is {_article(got)}."
+        if isinstance(got, (list, tuple)) and any(isinstance(x, Tensor) for x in got):
+            sentence += " `torch.stack(…)` makes one of a list of tensors."
+        elif tracked:
+            sentence += (
+                " And a gradient has to flow through it, so keep to tensors all the way: numbers "
+                "that leave torch are cut off from how they came about."
+            )
+        elif numbers(got) is not None or isinstance(got, (list, tuple)):
+            sentence += " `torch.tensor(…)` makes one."
+        return f"{'it returns' if not name else what + ' is'} {_article(got)}, not a tensor", (
+            sentence
         )
-    for name, a in expected.leaves.items():
-        x, y = numbers(a), numbers(found.leaves[name])
+    return (
+        f"{'it returns' if not name else what + ' is'} {_article(got)}, not {_article(want)}",
+        f"Expected is {_article(want)}.",
+    )
+
+
+def _keeps(trial: Trial) -> Said:
+    found, again = trial.found, trial.again
+    if bool(found.error) == bool(again.error) and (found.error or same_values(found, again)):
+        return None
+    return (
+        "it gives different results for the same inputs",
+        "Called twice, with the same random seed, it does not answer the same. Does it keep "
+        "something from one call to the next, or seed a generator of its own?",
+    )
+
+
+def _hands_out_again(trial: Trial) -> Said:
+    if trial.found.error or trial.found.kept:
+        return None
+    return (
+        "it hands out the same memory twice",
+        "What it returned was right or wrong at first, and changed when something was called "
+        "later: two results share one array or tensor. Make a new one each time.",
+    )
+
+
+def _in_place(trial: Trial) -> Said:
+    for name in trial.found.modified:
+        if name not in trial.expected.modified:
+            root = re.split(r"[.\[]", name)[0]
+            value = trial.found.inputs.get(name, trial.found.inputs.get(root))
+            if isinstance(value, Tensor):
+                copy = f"on a copy, `{name}.clone()`"
+            elif isinstance(value, np.ndarray):
+                copy = f"on a copy, `{name}.copy()`"
+            elif isinstance(value, list):
+                copy = f"on a copy, `list({root})`"
+            else:
+                copy = "on something new"
+            return (
+                f"it changes its input {name}",
+                f"Whoever called still needs {name} as it was. Work {copy}, or with an expression "
+                "that makes a new one.",
+            )
+    return None
+
+
+def _raised(trial: Trial) -> Said:
+    error = trial.found.error
+    if error is None:
+        return None
+    if isinstance(error, Wrong):
+        return error.title, error.sentence
+    text = str(error).strip().split("\n")[0]
+    text = re.sub(r"[\w.]+\.<locals>\.", "", text)
+    text = text if len(text) < 200 else text[:200] + " …"
+    text += "" if not text or text.endswith(".") else "."
+    place = where(error)
+    if not place and trial.found.raw:
+        return (
+            "what it returns cannot be used",
+            f"Whoever calls it next gets an error: {type(error).__name__}: {text}",
+        )
+    at = f" It was raised at {place}" if place else ""
+    return f"it raises {type(error).__name__}", (text + at).strip() or "It says nothing more."
+
+
+def _built(trial: Trial) -> Said:
+    want, got = trial.expected.leaves, trial.found.leaves
+    if want.keys() == got.keys():
+        return None
+    return (
+        "its result is built differently",
+        f"Expected is {_structure(trial.expected.value)}, yours is "
+        f"{_structure(trial.found.value)}.",
+    )
+
+
+def _structure(value: Any) -> str:
+    """In words, parts included."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_structure(part)}" for key, part in value.items())
+    if isinstance(value, (list, tuple)) and numbers(value) is None and len(value) <= 5:
+        return f"{_article(value)} of ({', '.join(map(_structure, value))})"
+    if isinstance(value, (list, tuple)):
+        return f"{_article(value)} of {len(value)} things"
+    return _article(value)
+
+
+def _class(trial: Trial) -> Said:
+    for name, a in trial.expected.leaves.items():
+        b = trial.found.leaves[name]
+        if isinstance(a, str) and isinstance(b, str) and a != b:
+            return f"it is a {b}, not a {a}", f"Expected is torch's `{a}`."
+    return None
+
+
+def _shape(trial: Trial) -> Said:
+    for name, a in trial.expected.leaves.items():
+        x, y = numbers(a), numbers(trial.found.leaves[name])
         if x is not None and y is not None and x.shape != y.shape:
             of = f" of {name}" if name else ""
             return f"the shape{of} is {y.shape}, not {x.shape}", _about_shapes(x.shape, y.shape)
@@ -103,28 +194,28 @@ def _shape(found: Observed, expected: Observed, again: Observed) -> Said:
 
 
 def _about_shapes(want: tuple, got: tuple) -> str:
-    if len(got) == 2 and len(want) == 1 and got[0] == got[1] == want[0]:
+    if len(got) == 2 and len(want) == 1 and got[0] == got[1] == want[0] > 1:
         return "Somewhere (N,) meets (N, 1): the two broadcast to (N, N), every row with every row."
     if got == (*want, 1):
         return "There is a last dimension of size 1 too many: `.squeeze(-1)` removes it."
     if got == () and want:
         return "One number for all: something sums or averages over the rows."
     if want == () and got:
-        return "Expected is a single number: sum, or average, over the rows."
-    if len(got) == len(want) and got[1:] == want[1:] and abs(got[0] - want[0]) == 1:
+        return "Expected is a single number."
+    if len(got) == len(want) > 0 and got[1:] == want[1:] and abs(got[0] - want[0]) == 1:
         return f"There is one row too {'many' if got[0] > want[0] else 'few'}."
     return "Print the shapes on the way to see where they part."
 
 
-def _dtype(found: Observed, expected: Observed, again: Observed) -> Said:
-    for (name, a), (_, b) in zip(leaves(expected.value), leaves(found.value)):
+def _dtype(trial: Trial) -> Said:
+    for (name, a), (_, b) in zip(leaves(trial.expected.value), leaves(trial.found.value)):
         if isinstance(a, Tensor) and isinstance(b, Tensor):
             if a.dtype != b.dtype:
                 what = f"{name} has" if name else "the result has"
                 return (
                     f"the dtype is {_name(b.dtype)}, not {_name(a.dtype)}",
-                    f"The numbers may be right, but {what} dtype {_name(b.dtype)}: later "
-                    "arithmetic would be done in it.",
+                    f"Here {what} dtype {_name(b.dtype)}: later arithmetic would be done in it. "
+                    "Make it like the input.",
                 )
             if a.device != b.device:
                 return (
@@ -134,11 +225,90 @@ def _dtype(found: Observed, expected: Observed, again: Observed) -> Said:
     return None
 
 
-def _gradient(found: Observed, expected: Observed, again: Observed) -> Said:
-    if not same_values(found, expected):
-        return None  # wrong numbers have wrong gradients: the numbers first
+def _flag(trial: Trial) -> Said:
+    """Booleans are true or false, and have no sign, factor or offset."""
+    for name, a in trial.expected.leaves.items():
+        b = trial.found.leaves[name]
+        if _is_flag(a) and not same_leaf(a, b):
+            x, y = np.atleast_1d(numbers(a)), np.atleast_1d(numbers(b))
+            at = int(np.argwhere(~close(x, y))[0][0])
+            row = f" in row {at}" if numbers(a).ndim else ""
+            is_bool = y[at] in (0, 1) if y.ndim == 1 else False
+            what = f"{bool(y[at])}" if is_bool else short(b)
+            return (
+                f"{name or 'the answer'} is {what}{row}, not {bool(x.flat[at])}",
+                f"Look at what decides {'this row' if row else 'it'}.",
+            )
+    return None
+
+
+def _is_flag(leaf: Any) -> bool:
+    return isinstance(leaf, (bool, np.bool_)) or (
+        isinstance(leaf, (Tensor, np.ndarray)) and leaf.dtype in (torch.bool, np.dtype(bool))
+    )
+
+
+def _not_a_number(trial: Trial) -> Said:
+    for name, a in trial.expected.leaves.items():
+        x, y = numbers(a), numbers(trial.found.leaves[name])
+        if x is not None and y is not None and np.isfinite(x).all() and not np.isfinite(y).all():
+            what = "NaN" if np.isnan(y).any() else "infinite"
+            return (
+                f"there are {what} numbers in the result",
+                "A division by zero, the logarithm of zero, the deviation of a single number, or "
+                "0 times infinity makes them; or a power too large to be written down.",
+            )
+    return None
+
+
+def _value(trial: Trial) -> Said:
+    """The first number that differs."""
+    name, place = first_difference(trial.found, trial.expected)
+    if name is None:
+        return None
+    want, got = trial.expected.leaves[name], trial.found.leaves[name]
+    x, y = numbers(want), numbers(got)
+    of = f"{name} " if name else ""
+    if x is None or y is None:
+        return f"{name or 'the result'} is {_article(got)}, not {_article(want)}", (
+            "The rest is built as it should be."
+        )
+    if not x.ndim:
+        return (
+            f"{of or 'the result '}should be {short(want)}, yours is {short(got)}",
+            "Work it out by hand for the inputs below, and compare step by step.",
+        )
+    wrong = ~close(x, y)
+    at = f"row {place[0]}" if len(place) == 1 else f"entry {list(place)}"
+    share = f"{int(wrong.sum())} of {wrong.size} numbers differ"
+    return (
+        f"{of}{at} should be {short(float(x[place]))}, yours is {short(float(y[place]))}",
+        f"The shape is right, and {share}. Work this one out by hand for the inputs below.",
+    )
+
+
+def first_difference(found: Observed, expected: Observed) -> tuple[str | None, tuple]:
+    """The name of the part that differs, and where in it."""
+    for name, a in expected.leaves.items():
+        b = found.leaves.get(name)
+        if same_leaf(a, b):
+            continue
+        x, y = numbers(a), numbers(b)
+        if x is None or y is None or x.shape != y.shape or not x.ndim:
+            return name, ()
+        return name, tuple(int(k) for k in np.argwhere(~close(x, y))[0])
+    return None, ()
+
+
+def _gradient(trial: Trial) -> Said:
+    found, expected = trial.found, trial.expected
+    if found.gradient_error:
+        text = str(found.gradient_error).strip().split("\n")[0]
+        return "no gradient can be computed", (
+            f"The numbers are right, but going back through them torch says: {text[:200]}"
+        )
     for name, want in expected.gradients.items():
-        got = found.gradients.get(name)
+        got = found.gradients[name]
         if want is None and got is not None:
             return (
                 f"a gradient flows into {name}",
@@ -149,104 +319,43 @@ def _gradient(found: Observed, expected: Observed, again: Observed) -> Said:
             return (
                 f"no gradient reaches {name}",
                 f"The numbers are right, but nothing can be learned through {name}: somewhere a "
-                "`.detach()`, `.item()`, `.data`, `torch.tensor(…)` or `no_grad()` cuts the path.",
+                "`.detach()`, `.item()`, `.data`, `torch.tensor(…)`, a copy into a new parameter "
+                "or `no_grad()` cuts the path.",
             )
     if not same_gradients(found, expected):
-        return "the gradient is wrong", "The numbers are right, their derivatives are not."
-    return None
-
-
-def same_up_to(found: Observed, expected: Observed, again: Observed) -> Said:
-    pairs = [
-        (numbers(a), numbers(found.leaves[name]))
-        for name, a in expected.leaves.items()
-        if numbers(a) is not None and not same_leaf(a, found.leaves[name])
-    ]
-    if not pairs or not same_values(found, again):
-        return None
-    want = np.concatenate([x.ravel() for x, _ in pairs])
-    got = np.concatenate([y.ravel() for _, y in pairs])
-    if not np.isfinite(got).all() or not np.isfinite(want).all() or not want.any():
-        return None
-    if np.allclose(got, -want, rtol=1e-4, atol=1e-5):
-        return "the sign is wrong", "Every number is the negative of what it should be."
-    if len(want) < 2:
-        return None  # any single number is a multiple of any other
-    factor = (got @ want) / (want @ want)
-    if factor and np.allclose(got, factor * want, rtol=1e-4, atol=1e-5):
-        return (
-            f"it is off by a factor of {factor:.4g}",
-            f"Every number is {factor:.4g} times what it should be. A mean in place of a sum, or "
-            "the other way round? A γ too many?",
+        return "the gradient is wrong", (
+            "The numbers are right, their derivatives are not: part of the way from the inputs is "
+            "cut, or goes twice."
         )
-    offset = np.mean(got - want)
-    if abs(offset) > 1e-4 and np.allclose(got, want + offset, rtol=1e-4, atol=1e-5):
-        return f"it is off by {offset:+.4g}", "Every number differs by the same amount."
-    if len(want) > 3 and len(pairs) == 1 and pairs[0][0].ndim == 1:
-        for k, words in ((1, "late"), (-1, "early")):
-            a, b = (want[:-1], got[1:]) if k == 1 else (want[1:], got[:-1])
-            if np.allclose(a, b, rtol=1e-4, atol=1e-5):
-                return f"it is one row too {words}", "The right numbers, shifted by one row."
+    for (name, a), (_, b) in zip(leaves(expected.value), leaves(found.value)):
+        if isinstance(a, Tensor) and isinstance(b, Tensor) and a.requires_grad != b.requires_grad:
+            what = name or "the result"
+            if b.requires_grad:
+                return f"{what} asks for a gradient", "None of the inputs does here."
+            return f"{what} carries no gradient", "The input does: the path is cut."
     return None
-
-
-def _not_a_number(found: Observed, expected: Observed, again: Observed) -> Said:
-    for name, a in expected.leaves.items():
-        x, y = numbers(a), numbers(found.leaves[name])
-        if x is not None and np.isfinite(x).all() and not np.isfinite(y).all():
-            what = "NaN" if np.isnan(y).any() else "infinite"
-            return (
-                f"there are {what} numbers in the result",
-                "A division by zero, the logarithm of zero, or the deviation of a single number "
-                "makes them.",
-            )
-    return None
-
-
-def _in_place(found: Observed, expected: Observed, again: Observed) -> Said:
-    for name in found.modified:
-        if name not in expected.modified:
-            return (
-                f"it changes its input {name}",
-                f"Whoever called still needs {name} as it was. Work on a copy: `{name}.clone()`, "
-                "or an expression that makes a new one.",
-            )
-    return None
-
-
-def _random(found: Observed, expected: Observed, again: Observed) -> Said:
-    if same_values(found, again):
-        return None
-    return (
-        "it gives different results for the same inputs",
-        "Called twice, with the same random seed, it does not answer the same. Does it keep "
-        "something from one call to the next, or seed a generator of its own?",
-    )
-
-
-def _values(found: Observed, expected: Observed, again: Observed) -> Said:
-    if same_values(found, expected):
-        return None
-    return (
-        "the numbers are not right",
-        "The shape is, and this is no mistake that the course knows.",
-    )
-
-
-# The most useful first.
-FINDINGS = [
-    _raised, _type, _shape, _dtype, _gradient, same_up_to, _not_a_number, _in_place, _random,
-    _values,
-]  # fmt: skip
 
 
 def _article(value: Any) -> str:
     if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
+        shape = tuple(value.shape)
+        return f"a tensor of shape {shape}" if shape else "a tensor of one number"
+    if isinstance(value, Distribution):
+        return f"a {type(value).__name__}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     names = {np.ndarray: "a numpy array", float: "a number", int: "a number", bool: "True or False"}
     names |= {tuple: "a tuple", list: "a list", type(None): "None", dict: "a dict", str: "a text"}
-    return names.get(type(value), f"a {type(value).__name__}")
+    names |= {np.bool_: "True or False", np.float64: "a number", np.float32: "a number"}
+    known = names.get(type(value)) or ("a function" if callable(value) else None)
+    return known or f"a {type(value).__name__}"
 
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+# The most useful first; patterns in the numbers come between these two.
+BEFORE_NUMBERS = [_type, _keeps, _hands_out_again, _in_place, _raised, _built, _class, _shape,
+                  _dtype, _flag, _not_a_number]  # fmt: skip
+AFTER_PATTERNS = [_value, _gradient]

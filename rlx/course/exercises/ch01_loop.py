@@ -132,46 +132,54 @@ def with_a_critic() -> Tensor:
     return torch.cat(vectors)
 
 
-class _Path(gymnasium.Env):
-    """A toy for the cases: it is over after `length` steps, and does not mind being stepped on."""
+class Env(gymnasium.Env):
+    """For the cases: over after `length` steps, by any of its flags, and stepped on without
+    complaint. It counts what is asked of it. An error message may show its name."""
 
-    observation_space = spaces.Box(-99, 99, (2,))
     action_space = spaces.Box(-9, 9, ())
 
-    def __init__(self, length: int, terminates: bool) -> None:
-        self.length, self.terminates = length, terminates
+    def __init__(self, length: int, terminates: bool, truncates: bool, size: int = 2) -> None:
+        self.length, self.flags, self.size = length, (terminates, truncates), size
+        self.observation_space = spaces.Box(-99, 99, (size,))
+        self.steps, self.resets, self.place = 0, [], 0.0
 
     def reset(self, *, seed=None, options=None):
-        self.steps, self.place = 0, 1.0
+        self.resets.append((seed, options))
+        self.steps, self.place = 0, 1.0 + 0.5 * len(self.resets)
         return self.observed(), {}
 
     def step(self, action):
         self.steps, self.place = self.steps + 1, self.place + float(action)
         over = self.steps >= self.length
-        reward = self.place - 2.0 * self.steps
-        return self.observed(), reward, over and self.terminates, over and not self.terminates, {}
+        reward = self.place - 2.3 * self.steps
+        return self.observed(), reward, *(over and flag for flag in self.flags), {}
 
     def observed(self):
-        return np.array([self.steps, self.place], dtype=np.float32)
+        return np.array([self.steps, self.place, -self.place][-self.size :], dtype=np.float32)
 
 
-def _half(observation):
-    return 0.5 * float(observation[1])
+def _acting():
+    """An `act` whose answer depends on how often it was asked, as one with a memory would."""
+    asked = 0
+
+    def act(observation):
+        nonlocal asked
+        asked += 1
+        return 0.5 * float(observation[-1]) + 0.1 * asked
+
+    return act
 
 
-def _parts(answer, env, act, horizon):
-    result = answer(env, act, horizon)
-    if result is None:
-        return None
-    if not isinstance(result, (tuple, list)) or len(result) != 4:
-        raise ValueError("expected are four things: states, actions, rewards, terminated")
-    states, actions, rewards, terminated = result
+def _played(answer, env, act, horizon):
+    states, actions, rewards, terminated = answer(env, act, horizon)
     return {
-        "states": np.array(states, dtype=np.float64),
-        "actions": np.array(actions, dtype=np.float64),
-        "rewards": np.array(rewards, dtype=np.float64),
+        "states": states,
+        "actions": actions,
+        "rewards": rewards,
         "terminated": terminated,
         "the number of env.step calls": env.steps,
+        "the number of env.reset calls": len(env.resets),
+        "whether env.reset was given a seed": any(seed is not None for seed, _ in env.resets),
     }
 
 
@@ -181,7 +189,7 @@ run_episode = Exercise(
     reference=_run_episode,
     target="rlx.agent.Runner._once",
     adapt=_played_by,
-    call=_parts,
+    call=_played,
     train=with_a_critic,
     hints=(
         "Reset, then take turns: the agent acts on what it sees now, the environment answers. "
@@ -197,17 +205,29 @@ run_episode = Exercise(
 
 @run_episode.case("an episode that terminates after 3 steps, horizon 6")
 def _():
-    return _Path(3, terminates=True), _half, 6
+    return Env(3, True, False), _acting(), 6
 
 
 @run_episode.case("an episode that is truncated after 4 steps, horizon 6")
 def _():
-    return _Path(4, terminates=False), _half, 6
+    return Env(4, False, True), _acting(), 6
 
 
 @run_episode.case("an episode of 7 steps, horizon 5")
 def _():
-    return _Path(7, terminates=True), _half, 5
+    return Env(7, True, False), _acting(), 5
+
+
+@run_episode.case("an episode of 3 steps that is terminated and truncated at once, horizon 9")
+def _():
+    return Env(3, True, True), _acting(), 9
+
+
+@run_episode.inputs
+def _(draw):
+    flags = draw.one_of((True, False), (False, True), (True, True))
+    env = Env(draw.size(1, 40), *flags, draw.integer(1, 3))
+    return env, _acting(), draw.one_of(3, 6, 1, 0, 50)
 
 
 @run_episode.mistake(
@@ -226,21 +246,6 @@ def _past_truncation(env, act, horizon):
     return states, actions, rewards, terminated
 
 
-@_past_truncation.again
-def _(env, act, horizon):
-    state = env.reset()[0]
-    rows, terminated = [], False
-    for _ in range(horizon):
-        if terminated:
-            break
-        action = act(state)
-        after, reward, terminated = env.step(action)[:3]
-        rows.append((state, action, reward))
-        state = after
-    states, actions, rewards = map(list, zip(*rows))
-    return [*states, state], actions, rewards, terminated
-
-
 @run_episode.mistake(
     "each action stands beside the observation that came after it",
     "Row t should hold what the agent saw when it chose: your observations are one step late, and "
@@ -250,22 +255,6 @@ def _(env, act, horizon):
 def _one_late(env, act, horizon):
     states, actions, rewards, terminated, _ = _everything(env, act, horizon)
     return [*states[1:], states[-1]], actions, rewards, terminated
-
-
-@_one_late.again
-def _(env, act, horizon):
-    observation, _ = env.reset()
-    states, actions, rewards, terminated = [], [], [], False
-    for _ in range(horizon):
-        action = act(observation)
-        observation, reward, terminated, truncated, _ = env.step(action)
-        states.append(observation)
-        actions.append(action)
-        rewards.append(reward)
-        if terminated or truncated:
-            break
-    states.append(observation)
-    return states, actions, rewards, terminated
 
 
 @run_episode.mistake(
@@ -278,19 +267,6 @@ def _without_first(env, act, horizon):
     return states[1:], actions, rewards, terminated
 
 
-@_without_first.again
-def _(env, act, horizon):
-    observation, _ = env.reset()
-    rows = []
-    for _ in range(horizon):
-        action = act(observation)
-        observation, reward, terminated, truncated, _ = env.step(action)
-        rows.append((observation, action, reward))
-        if terminated or truncated:
-            break
-    return *map(list, zip(*rows)), terminated
-
-
 @run_episode.mistake(
     "the state in which the episode ended is missing",
     "T actions lead through T + 1 states. The last one is needed: if the episode was only cut "
@@ -299,18 +275,6 @@ def _(env, act, horizon):
 def _without_last(env, act, horizon):
     states, actions, rewards, terminated, _ = _everything(env, act, horizon)
     return states[:-1], actions, rewards, terminated
-
-
-@_without_last.again
-def _(env, act, horizon):
-    observation, _ = env.reset()
-    states, actions, rewards, terminated, truncated = [], [], [], False, False
-    while len(states) < horizon and not (terminated or truncated):
-        states.append(observation)
-        actions.append(act(observation))
-        observation, reward, terminated, truncated, _ = env.step(actions[-1])
-        rewards.append(reward)
-    return states, actions, rewards, terminated
 
 
 @run_episode.mistake(
@@ -329,17 +293,6 @@ def _steps_on(env, act, horizon):
     return states, actions, rewards, terminated
 
 
-@_steps_on.again
-def _(env, act, horizon):
-    states, actions, rewards, flags = [env.reset()[0]], [], [], [False]
-    while len(actions) < horizon:
-        actions.append(act(states[-1]))
-        answer = env.step(actions[-1])
-        for column, entry in zip((states, rewards, flags), answer):
-            column.append(entry)
-    return states, actions, rewards, flags[-1]
-
-
 @run_episode.mistake(
     "the horizon is ignored",
     "It plays until the environment says stop, which may be never. After `horizon` steps, return "
@@ -347,19 +300,6 @@ def _(env, act, horizon):
 )
 def _no_horizon(env, act, horizon):
     return _everything(env, act, 10**9)[:4]
-
-
-@_no_horizon.again
-def _(env, act, horizon):
-    observation, _ = env.reset()
-    states, actions, rewards = [observation], [], []
-    while True:
-        actions.append(act(states[-1]))
-        observation, reward, terminated, truncated, _ = env.step(actions[-1])
-        states.append(observation)
-        rewards.append(reward)
-        if terminated or truncated:
-            return states, actions, rewards, terminated
 
 
 @run_episode.mistake(
@@ -370,19 +310,6 @@ def _(env, act, horizon):
 def _all_terminations(env, act, horizon):
     states, actions, rewards, terminated, truncated = _everything(env, act, horizon)
     return states, actions, rewards, terminated or truncated
-
-
-@_all_terminations.again
-def _(env, act, horizon):
-    observation, _ = env.reset()
-    states, actions, rewards, done = [observation], [], [], False
-    while not done and len(rewards) < horizon:
-        actions.append(act(states[-1]))
-        observation, reward, terminated, truncated, _ = env.step(actions[-1])
-        states.append(observation)
-        rewards.append(reward)
-        done = terminated or truncated
-    return states, actions, rewards, done
 
 
 @run_episode.mistake(
@@ -403,19 +330,92 @@ def _blind(env, act, horizon):
     return states, actions, rewards, terminated
 
 
-@_blind.again
-def _(env, act, horizon):
-    states, actions, rewards, over = [env.reset()[0]], [], [], (False, False)
-    while not any(over) and len(actions) < horizon:
-        action = act(states[0])
-        after, reward, *over, _ = env.step(action)
-        states, actions, rewards = [*states, after], [*actions, action], [*rewards, reward]
-    return states, actions, rewards, over[0]
+run_episode.mistake(
+    "the loop returns after its first round",
+    "The `return` stands inside the loop. Move it to the left, under the `for`.",
+)(lambda env, act, horizon: _everything(env, act, min(horizon, 1))[:4])
+run_episode.mistake(
+    "`truncated` is returned for `terminated`",
+    "The last of the four is the environment's own end. `env.step` gives `terminated` first, then "
+    "`truncated`.",
+    ("return states, actions, rewards, terminated", "return states, actions, rewards, truncated"),
+    ("terminated = [observation], [], [], False", "truncated = [observation], [], [], False"),
+)
+run_episode.mistake(
+    "the flag is turned round",
+    "True means that the environment ended the episode, not that it goes on.",
+    ("rewards, terminated\n", "rewards, not terminated\n"),
+)
+run_episode.mistake(
+    "`env.reset()` is not unpacked",
+    "It returns two things, the observation and an info dict: `observation, _ = env.reset()`.",
+)(lambda env, act, horizon: _reset_whole(env, act, horizon))
+run_episode.mistake(
+    "the last reward is missing",
+    "You leave the loop before the step's reward is kept. The reward of the last step counts as "
+    "any other: append first, then look whether it is over.",
+)(lambda env, act, horizon: _without(env, act, horizon, 2))
+run_episode.mistake(
+    "the last step is missing",
+    "You leave the loop before the step is kept. What ends the episode is a step as any other: "
+    "append first, then look whether it is over.",
+)(lambda env, act, horizon: _left_early(env, act, horizon))
+run_episode.mistake(
+    "one step too many is played",
+    "`horizon` steps, not `horizon + 1`: `range(horizon)` is that many rounds.",
+    ("range(horizon)", "range(horizon + 1)"),
+)
+run_episode.mistake(
+    "one step too few is played",
+    "`horizon` steps, not `horizon - 1`: `range(horizon)` is that many rounds.",
+    ("range(horizon)", "range(horizon - 1)"),
+)
+run_episode.mistake(
+    "the environment is seeded",
+    "A seed makes every episode begin alike: the agent would see one start and no other. Whoever "
+    "calls may seed; here it is `env.reset()`.",
+    ("env.reset()", "env.reset(seed=0)"),
+)
+run_episode.mistake(
+    "it asks twice what to do",
+    "One answer of `act` is stored and another one is played: an agent that explores gives two "
+    "different ones. Keep what it said in a name.",
+    ("env.step(action)", "env.step(act(observation))"),
+)
+run_episode.mistake(
+    "the rewards are added up",
+    "Each step has a reward of its own: return the list. Whoever discounts needs them one by one.",
+)(
+    lambda env, act, horizon: (
+        lambda states, actions, rewards, terminated, _: (states, actions, sum(rewards), terminated)
+    )(*_everything(env, act, horizon))
+)
+
+
+def _reset_whole(env, act, horizon):
+    first, _ = env.reset()
+    states, actions, rewards, terminated, _ = _played_from(env, act, horizon, first)
+    return [(first, {}), *states[1:]], actions, rewards, terminated
+
+
+def _without(env, act, horizon, which):
+    columns = list(_everything(env, act, horizon)[:4])
+    columns[which] = columns[which][:-1]
+    return tuple(columns)
+
+
+def _left_early(env, act, horizon):
+    states, actions, rewards, terminated, truncated = _everything(env, act, horizon)
+    kept = slice(None, -1 if terminated or truncated else None)
+    return states[kept], actions[kept], rewards[kept], terminated
 
 
 def _everything(env, act, horizon):
     """A right episode, with both flags."""
-    observation, _ = env.reset()
+    return _played_from(env, act, horizon, env.reset()[0])
+
+
+def _played_from(env, act, horizon, observation):
     states, actions, rewards, terminated, truncated = [observation], [], [], False, False
     while len(rewards) < horizon and not (terminated or truncated):
         actions.append(act(states[-1]))
@@ -468,6 +468,8 @@ discounted_return = Exercise(
     target="rlx.functional.discounted_returns",
     adapt=_of_every_row,
     train=_with_values,
+    also="From behind there are no powers: `total = reward + gamma * total` for each reward in "
+    "`reversed(rewards)` (Horner's scheme), and every `total` on the way is a step's return.",
     hints=(
         "The first reward counts in full. How much does the second count, how much the third?",
         "The reward of step t is multiplied by γ to the power t, and t begins at 0. `enumerate` "
@@ -492,6 +494,16 @@ def _():
     return [3.0], 0.9
 
 
+@discounted_return.case("200 rewards of 1, gamma 0.5")
+def _():
+    return [1.0] * 200, 0.5
+
+
+@discounted_return.inputs
+def _(draw):
+    return draw.floats(draw.size(1, 500)).tolist(), draw.gamma()
+
+
 @discounted_return.mistake(
     "the discount begins one step too early",
     "Your first reward already counts γ, so everything is γ times too small. The first reward is "
@@ -501,14 +513,6 @@ def _too_early(rewards, gamma):
     return sum(gamma ** (t + 1) * reward for t, reward in enumerate(rewards))
 
 
-@_too_early.again
-def _(rewards, gamma):
-    total = 0.0
-    for reward in reversed(rewards):
-        total = gamma * (reward + total)
-    return total
-
-
 @discounted_return.mistake(
     "nothing is discounted",
     "This is the plain sum of the rewards: gamma is not used. The reward of step t counts γ to the "
@@ -516,11 +520,6 @@ def _(rewards, gamma):
 )
 def _plain_sum(rewards, gamma):
     return sum(rewards)
-
-
-@_plain_sum.again
-def _(rewards, gamma):
-    return float(np.sum(rewards))
 
 
 @discounted_return.mistake(
@@ -535,11 +534,6 @@ def _forward(rewards, gamma):
     return total
 
 
-@_forward.again
-def _(rewards, gamma):
-    return float(gamma ** np.arange(len(rewards))[::-1] @ np.array(rewards))
-
-
 @discounted_return.mistake(
     "all later rewards count the same",
     "The first reward counts in full and each of the others γ, however far away it is. Each step "
@@ -549,18 +543,62 @@ def _once_only(rewards, gamma):
     return rewards[0] + gamma * sum(rewards[1:])
 
 
-@_once_only.again
-def _(rewards, gamma):
-    total = 0.0
-    for t, reward in enumerate(rewards):
-        total += reward if t == 0 else gamma * reward
-    return total
+discounted_return.mistake(
+    "γ times t stands where γ to the power t belongs",
+    "Each step into the future costs one more *factor* γ: `gamma**t`.",
+    ("gamma**t", "(gamma * t if t else 1)"),
+)
+discounted_return.mistake(
+    "γ is multiplied by t",
+    "Each step into the future costs one more *factor* γ: `gamma**t`. With γ t the first reward "
+    "would count nothing.",
+    ("gamma**t", "gamma * t"),
+)
+discounted_return.mistake(
+    "the base and the exponent are exchanged",
+    "γ to the power t, not t to the power γ: `gamma**t`.",
+    ("gamma**t", "t**gamma"),
+)
+discounted_return.mistake(
+    "the last reward is forgotten",
+    "Your loop stops one step before the end.",
+    ("in enumerate(rewards)", "in enumerate(rewards[:-1])"),
+)
+discounted_return.mistake(
+    "the first reward is forgotten",
+    "The first reward counts too, and in full: t begins at 0.",
+)(lambda rewards, gamma: sum(gamma**t * r for t, r in enumerate(rewards) if t))
+discounted_return.mistake(
+    "the first reward is forgotten, and the others moved up",
+    "The first reward counts too, and in full; the second counts γ.",
+    ("in enumerate(rewards)", "in enumerate(rewards[1:])"),
+)
+discounted_return.mistake(
+    "the loop returns after its first round",
+    "The `return` stands inside the loop, so only the first reward counts. Move it to the left.",
+)(lambda rewards, gamma: rewards[0])
+discounted_return.mistake(
+    "it returns the discounted rewards, not their sum",
+    "One number for the whole episode: add them up.",
+)(lambda rewards, gamma: [gamma**t * r for t, r in enumerate(rewards)])
+discounted_return.mistake(
+    "it returns the return of every step",
+    "Only the first step's is asked for here: one number.",
+)(lambda rewards, gamma: _every_return(rewards, gamma))
+discounted_return.mistake(
+    "the sum is divided by the number of steps",
+    "A return is a sum. A mean would make long episodes no better than short ones.",
+)(lambda rewards, gamma: _discounted_return(rewards, gamma) / len(rewards))
+
+
+def _every_return(rewards, gamma):
+    return [_discounted_return(rewards[t:], gamma) for t in range(len(rewards))]
 
 
 # ---------------------------------------------------------------------- HideObservation
 
 
-class _Drift(gymnasium.Env):
+class Drift(gymnasium.Env):
     """A toy whose observation *is* its state: whoever writes into the one writes into the other."""
 
     action_space = spaces.Discrete(2)
@@ -581,16 +619,25 @@ class _Drift(gymnasium.Env):
 
 
 def _looked_through(answer, env, keep):
+    low, high = env.observation_space.low.copy(), env.observation_space.high.copy()
     wrapped = answer(env, keep)
     first, _ = wrapped.reset()
-    first = np.array(first)
-    second = np.array(wrapped.step(1)[0])
+    shown = np.array(first)
+    second, reward, terminated, truncated, _ = wrapped.step(1)
+    space = wrapped.observation_space
     return {
-        "the space's low": np.array(wrapped.observation_space.low),
-        "the space's high": np.array(wrapped.observation_space.high),
-        "the observation after reset": first,
-        "the observation after step": second,
+        "the space's low": getattr(space, "low", space),
+        "the space's high": getattr(space, "high", space),
+        "the observation after reset": shown,
+        "the observation after step": np.array(second),
+        "the observation after reset, seen again after step": first,
+        "the dtype of observations": str(np.asarray(second).dtype),
+        "the reward": reward,
+        "terminated": terminated,
+        "truncated": truncated,
         "the state inside the environment": np.array(env.state),
+        "the low of the environment's own space": env.observation_space.low - low,
+        "the high of the environment's own space": env.observation_space.high - high,
     }
 
 
@@ -600,7 +647,7 @@ def _in_drift() -> Tensor:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        env = cartpole.HideObservation(_Drift(0.1, -0.2, 0.3), [0, 2])
+        env = cartpole.HideObservation(Drift(0.1, -0.2, 0.3), [0, 2])
         agent = rlx.Agent(env, seed=0)
         policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space, (8, 8), False)
         algorithm = rlx.algos.REINFORCE(agent, policy, batch_size=4, horizon=8, lr=0.01)
@@ -609,10 +656,22 @@ def _in_drift() -> Tensor:
         return torch.cat([p.detach().flatten() for p in list(policy.parameters())[2:]])
 
 
+class _HideObservation(gymnasium.ObservationWrapper):
+    """Show only the entries `keep`, a list of indices, in that order."""
+
+    def __init__(self, env, keep):
+        super().__init__(env)
+        self.keep, space = list(keep), env.observation_space
+        self.observation_space = gymnasium.spaces.Box(space.low[self.keep], space.high[self.keep])
+
+    def observation(self, observation):
+        return observation[self.keep]
+
+
 HideObservation = Exercise(
     "HideObservation",
     chapter="01",
-    reference=cartpole.HideObservation,
+    reference=_HideObservation,
     target="rlx.envs.cartpole.HideObservation",
     call=_looked_through,
     train=_in_drift,
@@ -630,12 +689,21 @@ HideObservation = Exercise(
 
 @HideObservation.case("four entries, the first and third to keep")
 def _():
-    return _Drift(1.0, 2.0, 3.0, 5.0), [0, 2]
+    return Drift(1.0, 2.0, 3.0, 5.0), [0, 2]
 
 
 @HideObservation.case("three entries, the last to keep")
 def _():
-    return _Drift(4.0, -1.0, 2.0), [2]
+    return Drift(4.0, -1.0, 2.0), [2]
+
+
+@HideObservation.inputs
+def _(draw):
+    size = draw.integer(1, 5)
+    entries = draw.floats(size, kinds="whole tenths").tolist()
+    order = np.random.default_rng(draw.integer(0, 20)).permutation(size)
+    keep = order[: draw.integer(1, size)].tolist()
+    return Drift(*entries), sorted(keep) if draw.flag() else keep
 
 
 def _box(space, keep):
@@ -660,20 +728,6 @@ class _WritesInto(gymnasium.ObservationWrapper):
         return observation[self.keep]
 
 
-@_WritesInto.again
-class _(gymnasium.ObservationWrapper):
-    def __init__(self, env, keep):
-        super().__init__(env)
-        self.keep = keep
-        self.observation_space = _box(env.observation_space, keep)
-
-    def observation(self, observation):
-        for entry in range(len(observation)):
-            if entry not in self.keep:
-                observation[entry] = 0.0
-        return np.array([observation[entry] for entry in self.keep])
-
-
 @HideObservation.mistake(
     "the observation space is not updated",
     "The observations are right, but `observation_space` still promises the hidden entries. A "
@@ -688,21 +742,6 @@ class _OldSpace(gymnasium.ObservationWrapper):
         return observation[self.keep]
 
 
-@_OldSpace.again
-class _(gymnasium.Wrapper):
-    def __init__(self, env, keep):
-        super().__init__(env)
-        self.show = lambda observation: np.array([observation[entry] for entry in keep])
-
-    def reset(self, **options):
-        observation, info = self.env.reset(**options)
-        return self.show(observation), info
-
-    def step(self, action):
-        observation, *rest = self.env.step(action)
-        return self.show(observation), *rest
-
-
 @HideObservation.mistake(
     "it hides what it should keep",
     "`keep` names the entries that stay. Yours are the others.",
@@ -715,17 +754,6 @@ class _Inverted(gymnasium.ObservationWrapper):
 
     def observation(self, observation):
         return np.delete(observation, self.hide)
-
-
-@_Inverted.again
-class _(gymnasium.ObservationWrapper):
-    def __init__(self, env, keep):
-        super().__init__(env)
-        self.rest = [k for k in range(len(env.observation_space.low)) if k not in keep]
-        self.observation_space = _box(env.observation_space, self.rest)
-
-    def observation(self, observation):
-        return observation[self.rest]
 
 
 @HideObservation.mistake(
@@ -744,20 +772,6 @@ class _StepOnly(gymnasium.Wrapper):
         return observation[self.keep], *rest
 
 
-@_StepOnly.again
-class _(gymnasium.ObservationWrapper):
-    def __init__(self, env, keep):
-        super().__init__(env)
-        self.keep = keep
-        self.observation_space = _box(env.observation_space, keep)
-
-    def reset(self, **options):
-        return self.env.reset(**options)
-
-    def observation(self, observation):
-        return np.array([observation[entry] for entry in self.keep])
-
-
 @HideObservation.mistake(
     "the hidden entries are zeros, but still there",
     "Nothing can be read from a 0, so this would do, but the exercise wants them gone: `keep` "
@@ -773,14 +787,27 @@ class _Zeros(gymnasium.ObservationWrapper):
         return self.mask * observation
 
 
-@_Zeros.again
-class _(gymnasium.ObservationWrapper):
-    def __init__(self, env, keep):
-        super().__init__(env)
-        self.keep = keep
-
-    def observation(self, observation):
-        shown = np.zeros_like(observation)
-        for entry in self.keep:
-            shown[entry] = observation[entry]
-        return shown
+HideObservation.mistake(
+    "the entries come in sorted order",
+    "`keep` also says in which order: `observation[keep]` with the list as it is.",
+    ("list(keep)", "sorted(keep)"),
+)
+HideObservation.mistake(
+    "the environment's own space is changed",
+    "Your wrapper writes into `env.observation_space`, which belongs to the environment inside. "
+    "Make a space of your own: `self.observation_space = gymnasium.spaces.Box(…)`.",
+    ("self.observation_space =", "self.observation_space = env.observation_space ="),
+)
+HideObservation.mistake(
+    "the space is of the right size, with other bounds",
+    "Take the bounds of the entries that stay: `space.low[keep]` and `space.high[keep]`.",
+    (
+        "Box(space.low[self.keep], space.high[self.keep])",
+        "Box(-np.inf, np.inf, (len(self.keep),))",
+    ),
+)
+HideObservation.mistake(
+    "the first entries are kept, whatever `keep` says",
+    "You keep as many entries as `keep` has. It lists which ones.",
+    ("[self.keep]", "[list(range(len(self.keep)))]"),
+)

@@ -22,14 +22,17 @@ COLUMNS = ("states", "actions", "rewards", "end", "terminated")
 
 def _append(table, state, action, reward, next_state, terminated, truncated) -> None:
     """Add one step to `table`, a dict of lists, and the end row if the episode is over."""
-
-    def row(state, action, reward, end, terminated):
-        for name, entry in zip(COLUMNS, (state.copy(), action, reward, end, terminated)):
-            table[name].append(entry)
-
-    row(state, action, reward, False, False)
+    table["states"].append(state.copy())
+    table["actions"].append(action)
+    table["rewards"].append(reward)
+    table["end"].append(False)
+    table["terminated"].append(False)
     if terminated or truncated:
-        row(next_state, action, 0.0, True, terminated)
+        table["states"].append(next_state.copy())
+        table["actions"].append(action)
+        table["rewards"].append(0.0)
+        table["end"].append(True)
+        table["terminated"].append(terminated)
 
 
 def _played_into_a_table(answer):
@@ -56,22 +59,23 @@ def _played_into_a_table(answer):
 def _filled(answer, observations, rewards, ends):
     """The table after some episodes; the actions are 10, 11, 12, …"""
     table, t = {name: [] for name in COLUMNS}, 0
-    for how, rows in itertools.groupby(zip(observations, rewards, ends), lambda row: row[2]):
-        seen, earned, _ = zip(*rows)
-        buffers = np.zeros((2, 2))  # the environment writes into them by turns
+    executed, buffers = [], np.zeros((2, observations.shape[1]))  # written into by turns
+    for _, rows in itertools.groupby(zip(observations, rewards, ends), lambda row: row[2]):
+        seen, earned, how = zip(*rows)
         buffers[0] = seen[0]
         for k in range(len(seen) - 1):
             state, next_state = buffers[k % 2], buffers[(k + 1) % 2]
             next_state[:] = seen[k + 1]
-            over = k == len(seen) - 2
-            terminated, truncated = over and how == "terminated", over and how == "truncated"
-            answer(table, state, 10 + t, earned[k], next_state, terminated, truncated)
+            over = how[0].split(" ", 1)[1] if k == len(seen) - 2 else ""
+            flags = "terminated" in over, "truncated" in over
+            answer(table, state, 10 + t, earned[k], next_state, *flags)
             t += 1
-    found = {name: np.array(table[name], dtype=np.float64) for name in COLUMNS}
-    at_end = found["end"].astype(bool)
-    if len(at_end) == len(found["actions"]):
-        found["actions"][at_end] = 0.0  # any will do: it is never executed
-    return found
+        executed += [True] * (len(seen) - 1) + [False]
+    buffers[:] = 0.0  # as the next reset would
+    if len(table["actions"]) == len(executed):  # in an end row any will do: it is never executed
+        kept = zip(table["actions"], executed)
+        table["actions"] = [action for action, was in kept if was]
+    return table
 
 
 append = Exercise(
@@ -91,18 +95,40 @@ append = Exercise(
         "terminated or truncated`, the same for the end row with `next_state.copy()`.",
     ),
 )
-append.arguments = ["observations", "rewards", "ends"]  # of a case, not of one call
+append.arguments = ["observations", "rewards", "episodes"]  # of a case, not of one call
+
+
+def _episodes(*hows: tuple[int, str]) -> list[str]:
+    """For each row of the table, end rows included, its episode's number and end."""
+    return [f"{k}: {how}" for k, (steps, how) in enumerate(hows) for _ in range(steps + 1)]
 
 
 @append.case("an episode of 3 steps that terminates")
 def _():
-    return np.array([[1.0, 2], [3, 5], [7, 11], [13, 17]]), [1.0, 2, 4, 0], ["terminated"] * 4
+    return np.array([[1.0, 2], [3, 5], [7, 11], [13, 17]]), [1.0, 2, 4, 0], _episodes((3, "terminated"))
 
 
 @append.case("an episode of 2 steps that terminates, then one of 2 that is truncated")
 def _():
     observations = np.array([[1.0, 0], [2, 0], [3, 0], [5, 1], [6, 1], [8, 1]])
-    return observations, [1.0, 3, 0, -2, 7, 0], ["terminated"] * 3 + ["truncated"] * 3
+    return observations, [1.0, 3, 0, -2, 7, 0], _episodes((2, "terminated"), (2, "truncated"))
+
+
+@append.case("an episode of 2 steps that is terminated and truncated at once")
+def _():
+    observations = np.array([[1.0, 0], [4, 2], [9, 3]])
+    return observations, [1.5, -2, 0], _episodes((2, "terminated and truncated"))
+
+
+@append.inputs
+def _(draw):
+    hows = [
+        (draw.size(1, 8), draw.one_of("terminated", "truncated", "terminated and truncated"))
+        for _ in range(draw.size(1, 6))
+    ]
+    rows = sum(steps + 1 for steps, _ in hows)
+    rewards = draw.floats(rows).tolist()
+    return draw.floats(rows, draw.integer(1, 3)).numpy(), rewards, _episodes(*hows)
 
 
 def _rows(table, *rows):
@@ -122,16 +148,6 @@ def _aliased(table, state, action, reward, next_state, terminated, truncated):
         _rows(table, (next_state, action, 0.0, True, terminated))
 
 
-@_aliased.again
-def _(table, state, action, reward, next_state, terminated, truncated):
-    over = terminated or truncated
-    table["states"] += [state, next_state] if over else [state]
-    table["actions"] += [action] * (1 + over)
-    table["rewards"] += [reward, 0.0] if over else [reward]
-    table["end"] += [False, True] if over else [False]
-    table["terminated"] += [False, terminated] if over else [False]
-
-
 @append.mistake(
     "each reward stands one row too late",
     "Your first row has no reward, and the end row has the last one. The reward belongs to the row "
@@ -148,17 +164,6 @@ def _late_reward(table, state, action, reward, next_state, terminated, truncated
     table["terminated"] += [False, terminated] if over else [False]
 
 
-@_late_reward.again
-def _(table, state, action, reward, next_state, terminated, truncated):
-    _append(table, state, action, reward, next_state, terminated, truncated)
-    if table["end"][-1]:
-        steps = 1
-        while len(table["end"]) > steps and not table["end"][-1 - steps]:
-            steps += 1
-        rewards = table["rewards"][-steps:]
-        table["rewards"][-steps:] = [rewards[-1], *rewards[:-1]]
-
-
 @append.mistake(
     "the end row is missing",
     "An episode of T steps has T + 1 rows. The last one, with `next_state`, tells where the "
@@ -166,11 +171,6 @@ def _(table, state, action, reward, next_state, terminated, truncated):
 )
 def _no_end_row(table, state, action, reward, next_state, terminated, truncated):
     _rows(table, (state.copy(), action, reward, False, False))
-
-
-@_no_end_row.again
-def _(table, state, action, reward, next_state, terminated, truncated):
-    _append(table, state, action, reward, next_state, False, False)
 
 
 @append.mistake(
@@ -182,13 +182,6 @@ def _only_terminated(table, state, action, reward, next_state, terminated, trunc
     _append(table, state, action, reward, next_state, terminated, False)
 
 
-@_only_terminated.again
-def _(table, state, action, reward, next_state, terminated, truncated):
-    _rows(table, (state.copy(), action, reward, False, False))
-    if terminated:
-        _rows(table, (next_state.copy(), action, 0.0, True, True))
-
-
 @append.mistake(
     "a truncation is written down as a termination",
     "Every end row of yours is `terminated`. A time limit is not an end of the world: what would "
@@ -196,13 +189,6 @@ def _(table, state, action, reward, next_state, terminated, truncated):
 )
 def _always_terminated(table, state, action, reward, next_state, terminated, truncated):
     _append(table, state, action, reward, next_state, terminated or truncated, False)
-
-
-@_always_terminated.again
-def _(table, state, action, reward, next_state, terminated, truncated):
-    _rows(table, (state.copy(), action, reward, False, False))
-    if terminated or truncated:
-        _rows(table, (next_state.copy(), action, 0.0, True, True))
 
 
 @append.mistake(
@@ -214,20 +200,83 @@ def _next_state(table, state, action, reward, next_state, terminated, truncated)
     _append(table, next_state, action, reward, next_state, terminated, truncated)
 
 
-@_next_state.again
-def _(table, state, action, reward, next_state, terminated, truncated):
-    _rows(table, (next_state.copy(), action, reward, False, False))
-    if terminated or truncated:
-        _rows(table, (next_state.copy(), action, 0.0, True, terminated))
+append.mistake(
+    "the end row is written at every step",
+    "Each step adds two rows. The end row is there once, when the episode is over: "
+    "`if terminated or truncated`.",
+)(
+    lambda table, state, action, reward, next_state, terminated, truncated: _rows(
+        table,
+        (state.copy(), action, reward, False, False),
+        (next_state.copy(), action, 0.0, True, terminated),
+    )
+)
+append.mistake(
+    "the last reward is in the end row too",
+    "It was earned by the action of the row before. Nothing is done in the end row: its reward is "
+    "0, or it would be counted twice.",
+    ('append(0.0)', 'append(reward)'),
+)
+append.mistake(
+    "the end row shows the state before the last step",
+    "The end row is where the episode ended: `next_state`.",
+    ("next_state.copy()", "state.copy()"),
+)
+append.mistake(
+    "the end of the episode is marked in the row of its last step",
+    "`end` marks the row after the last step, in which nothing was done. The step itself is a step "
+    "like any other: `False`.",
+    ('table["end"].append(False)', 'table["end"].append(terminated or truncated)'),
+)
+append.mistake(
+    "`terminated` is set in the row of the last step",
+    "It belongs to the end row, the state that the episode ended in. In the row of a step it is "
+    "`False`.",
+    ('table["terminated"].append(False)', 'table["terminated"].append(terminated)'),
+)
+append.mistake(
+    "`truncated` is stored for `terminated`",
+    "The column tells whether the environment itself ended the episode.",
+    ('table["terminated"].append(terminated)', 'table["terminated"].append(truncated)'),
+)
+append.mistake(
+    "`end` is false in the end row",
+    "It is what tells an end row from others.",
+    ('table["end"].append(True)', 'table["end"].append(False)'),
+)
+append.mistake(
+    "only `next_state` is not copied",
+    "The end row keeps the environment's own array, which the next episode overwrites.",
+    ("next_state.copy()", "next_state"),
+)
+append.mistake(
+    "it waits for both flags",
+    "Either of them ends the episode: `or`, not `and`.",
+    ("terminated or truncated", "terminated and truncated"),
+)
+append.mistake(
+    "`terminated` is false if the time was up as well",
+    "Both can be true at once, and then the environment did end: store `terminated` as it is.",
+    ('table["terminated"].append(terminated)', 'table["terminated"].append(terminated and not truncated)'),
+)
 
 
 # ---------------------------------------------------------------------- discounted_returns
 
 
+def _discounted_returns(rewards: Tensor, end: Tensor, gamma: float) -> Tensor:
+    """The return from every row to the end of its episode: (N,) from (N,)."""
+    returns, later = torch.zeros_like(rewards), 0.0
+    for t in reversed(range(len(rewards))):
+        later = rewards[t] + gamma * later * ~end[t]
+        returns[t] = later
+    return returns
+
+
 discounted_returns = Exercise(
     "discounted_returns",
     chapter="02",
-    reference=functional.discounted_returns,
+    reference=_discounted_returns,
     target="rlx.functional.discounted_returns",
     hints=(
         "In the last row nothing more comes. What is the return one row earlier, if you know that "
@@ -262,6 +311,18 @@ def _():
     return *_table([5.0], [2.0, 0, 7]), 0.8
 
 
+@discounted_returns.case("an episode of 200 rewards of 1, gamma 0.5")
+def _():
+    return *_table([1.0] * 200), 0.5
+
+
+@discounted_returns.inputs
+def _(draw):
+    end = draw.ends(draw.lengths(1, 120))
+    rewards = draw.floats(len(end)) * ~end
+    return rewards.to(draw.one_of(torch.float32, torch.float64)), end, draw.gamma()
+
+
 def _by_episode(one):
     """A function of one episode's rewards, over the table."""
 
@@ -278,7 +339,7 @@ def _backwards(rewards, gamma):
     for reward in reversed(rewards.tolist()):
         later = reward + gamma * later
         returns.insert(0, later)
-    return torch.tensor(returns)
+    return torch.tensor(returns).to(rewards)
 
 
 @discounted_returns.mistake(
@@ -288,12 +349,6 @@ def _backwards(rewards, gamma):
 )
 def _leaks(rewards, end, gamma):
     return _backwards(rewards, gamma)
-
-
-@_leaks.again
-def _(rewards, end, gamma):
-    ahead = torch.arange(len(rewards)) - torch.arange(len(rewards))[:, None]
-    return torch.where(ahead >= 0, gamma ** ahead.clamp(min=0), 0.0) @ rewards
 
 
 @discounted_returns.mistake(
@@ -306,17 +361,6 @@ def _whole(rewards, gamma):
     return _backwards(rewards, gamma)[:1].expand(len(rewards))
 
 
-@_whole.again
-def _(rewards, end, gamma):
-    returns, first = torch.zeros(len(rewards)), 0
-    for row in range(len(rewards)):
-        if end[row]:
-            total = sum(gamma**k * rewards[first + k] for k in range(row + 1 - first))
-            returns[first : row + 1] = total
-            first = row + 1
-    return returns
-
-
 @discounted_returns.mistake(
     "the discount counts from the start of the episode",
     "You weigh the reward of the episode's step k by γ to the power k, whatever row you look from. "
@@ -327,13 +371,6 @@ def _from_start(rewards, gamma):
     return (gamma ** torch.arange(len(rewards)) * rewards).flip(0).cumsum(0).flip(0)
 
 
-@_from_start.again
-@_by_episode
-def _(rewards, gamma):
-    n = len(rewards)
-    return torch.tensor([sum(gamma**k * float(rewards[k]) for k in range(t, n)) for t in range(n)])
-
-
 @discounted_returns.mistake(
     "the row's own reward is left out",
     "G_t begins with r_t, the reward that the action of row t brings at once. Yours begins with "
@@ -341,16 +378,7 @@ def _(rewards, gamma):
 )
 @_by_episode
 def _without_own(rewards, gamma):
-    return torch.cat([gamma * _backwards(rewards, gamma)[1:], torch.zeros(1)])
-
-
-@_without_own.again
-def _(rewards, end, gamma):
-    returns, later = torch.zeros(len(rewards)), 0.0
-    for t in reversed(range(len(rewards))):
-        later = 0.0 if end[t] else gamma * (rewards[t + 1] + later)
-        returns[t] = later
-    return returns
+    return torch.cat([gamma * _backwards(rewards, gamma)[1:], 0 * rewards[:1]])
 
 
 @discounted_returns.mistake(
@@ -363,15 +391,6 @@ def _undiscounted(rewards, gamma):
     return rewards.flip(0).cumsum(0).flip(0)
 
 
-@_undiscounted.again
-def _(rewards, end, gamma):
-    later, returns = 0.0, []
-    for reward, last in zip(reversed(rewards.tolist()), reversed(end.tolist())):
-        later = reward if last else reward + later
-        returns.append(later)
-    return torch.tensor(returns[::-1])
-
-
 @discounted_returns.mistake(
     "it adds up from the wrong end",
     "Your sums run from the episode's first row to t: they hold what came before the action. Start "
@@ -382,13 +401,60 @@ def _forward(rewards, gamma):
     return _backwards(rewards.flip(0), gamma).flip(0)
 
 
-@_forward.again
-def _(rewards, end, gamma):
-    so_far, returns = 0.0, []
-    for t in range(len(rewards)):
-        so_far = rewards[t] + (0.0 if t == 0 or end[t - 1] else gamma * so_far)
-        returns.append(so_far)
-    return torch.stack(returns)
+discounted_returns.mistake(
+    "the numbers come out in reverse order",
+    "You walk backwards, which is right, and append: so the last row's return stands first. Turn "
+    "the list round at the end, or write each number into its own place.",
+    ("return returns", "return returns.flip(0)"),
+)
+discounted_returns.mistake(
+    "γ multiplies the row's own reward",
+    "The reward of row t itself counts in full, and only what comes after it is discounted.",
+    ("rewards[t] + gamma * later * ~end[t]", "gamma * (rewards[t] + later * ~end[t])"),
+)
+discounted_returns.mistake(
+    "γ is on the reward, and not on what comes later",
+    "You discount the row's own reward. It is the other term, G_{t+1}, that is one step away.",
+    ("rewards[t] + gamma * later * ~end[t]", "gamma * rewards[t] + later * ~end[t]"),
+)
+discounted_returns.mistake(
+    "only the next reward is looked at",
+    "You add γ times the next *reward*, not γ times the next *return*. All later ones are lost.",
+    ("later = rewards[t] + gamma * later * ~end[t]", "later = gamma * later * ~end[t] + rewards[t]"),
+    ("returns[t] = later", "returns[t], later = later, rewards[t]"),
+)
+discounted_returns.mistake(
+    "`end` is read as its opposite",
+    "The return goes on where `end` is false. Yours stops there, and goes on across the borders.",
+    ("~end[t]", "end[t]"),
+)
+discounted_returns.mistake(
+    "it stops one row too early",
+    "You forget what comes later when the *next* row is an end row, so that row's reward and the "
+    "discounting before it are lost. The row that has `end` true forgets.",
+    ("~end[t]", "~end[min(t + 1, len(end) - 1)]"),
+)
+discounted_returns.mistake(
+    "the end rows go on to the next episode",
+    "You forget one row too late: an end row still gets what the next episode brings.",
+    ("~end[t]", "~end[t - 1]"),
+)
+discounted_returns.mistake(
+    "all episodes but one get nothing",
+    "Where `end` is true you leave the loop: `continue`, or only forget what came later.",
+)(
+    lambda rewards, end, gamma: torch.cat(
+        [
+            torch.zeros_like(rewards[: _last_start(end)]),
+            _discounted_returns(rewards[_last_start(end) :], end[_last_start(end) :], gamma),
+        ]
+    )
+)
+
+
+def _last_start(end: Tensor) -> int:
+    """The row in which the last episode begins."""
+    return max([0, *(row + 1 for row in end[:-1].nonzero().flatten().tolist())])
 
 
 # ---------------------------------------------------------------------- drop_last
@@ -440,6 +506,7 @@ drop_last = Exercise(
     "drop_last",
     chapter="02",
     reference=_drop_last,
+    results=("column", "lengths"),
     target="rlx.episodes.Episodes.__getitem__",
     adapt=_sliced_by,
     train=_by_episodes,
@@ -462,6 +529,16 @@ def _():
 @drop_last.case("episodes of 3, 1 and 3 rows")
 def _():
     return torch.tensor([[1.0, 2], [3, 4], [5, 6], [7, 8], [9, 10], [0, 1], [1, 0]]), [3, 1, 3]
+
+
+@drop_last.inputs
+def _(draw):
+    lengths = draw.one_of(draw.lengths(1, 60), [1] * draw.integer(1, 4))
+    shape = draw.one_of((), (2,), (1,), (2, 2))
+    column = draw.floats(sum(lengths), *shape)
+    if draw.flag():
+        return column.requires_grad_(), lengths
+    return column.to(draw.one_of(torch.float64, torch.int64, torch.bool)), lengths
 
 
 def _cut(column, lengths, where):
@@ -488,13 +565,6 @@ def _table_only(column, lengths):
     return column[:-1], [*others, last - 1] if last > 1 else others
 
 
-@_table_only.again
-def _(column, lengths):
-    parts = list(column.split(lengths))
-    parts[-1] = parts[-1][:-1]
-    return torch.cat(parts), [len(part) for part in parts if len(part)]
-
-
 @drop_last.mistake(
     "each episode loses two rows",
     "The end row is dropped, and then the row before it, which holds the last action and its "
@@ -502,11 +572,6 @@ def _(column, lengths):
 )
 def _two(column, lengths):
     return _cut(column, lengths, slice(None, -2))
-
-
-@_two.again
-def _(column, lengths):
-    return column[_ranges(lengths, 0, 2)], [length - 2 for length in lengths if length > 2]
 
 
 @drop_last.mistake(
@@ -519,12 +584,6 @@ def _joined(column, lengths):
     return column, [len(column)]
 
 
-@_joined.again
-def _(column, lengths):
-    rows = _ranges(lengths, 0, 1)
-    return column[rows], [sum(length - 1 for length in lengths)]
-
-
 @drop_last.mistake(
     "the lengths are still the old ones",
     "The rows are right. But `lengths` must add up to them, or the borders between episodes lie in "
@@ -534,22 +593,12 @@ def _old_lengths(column, lengths):
     return _drop_last(column, lengths)[0], lengths
 
 
-@_old_lengths.again
-def _(column, lengths):
-    return column[_ranges(lengths, 0, 1)], list(lengths)
-
-
 @drop_last.mistake(
     "each episode loses its first row",
     "You drop what the episode began with. The end row is the last: `[:-1]`, not `[1:]`.",
 )
 def _first(column, lengths):
     return _cut(column, lengths, slice(1, None))
-
-
-@_first.again
-def _(column, lengths):
-    return column[_ranges(lengths, 1, 0)], [length - 1 for length in lengths if length > 1]
 
 
 @drop_last.mistake(
@@ -561,10 +610,38 @@ def _empty(column, lengths):
     return _drop_last(column, lengths)[0], [length - 1 for length in lengths]
 
 
-@_empty.again
-def _(column, lengths):
-    parts = [part[:-1] for part in torch.split(column, lengths)]
-    return torch.cat(parts), list(map(len, parts))
+drop_last.mistake(
+    "only the first episode loses its last row",
+    "Go through all of them.",
+)(lambda column, lengths: _dropped_from(column, lengths, [0]))
+drop_last.mistake(
+    "the rows that should go are all that is left",
+    "You keep each episode's last row. `[:-1]` is everything but that.",
+    ("part[:-1]", "part[-1:]"),
+)
+drop_last.mistake(
+    "the last row of the table stays",
+    "All episodes but the last lose their last row. The last one has an end row as well.",
+)(lambda column, lengths: _dropped_from(column, lengths, range(len(lengths) - 1)))
+drop_last.mistake(
+    "an episode of one row is kept",
+    "Its one row is its last row. Nothing is left of it, in the column and in `lengths`.",
+)(
+    lambda column, lengths: _dropped_from(
+        column, lengths, [k for k, n in enumerate(lengths) if n > 1]
+    )
+)
+drop_last.mistake(
+    "the column still has all rows",
+    "`lengths` is right. The rows themselves have to go as well.",
+    ("return torch.cat(parts)", "return column"),
+)
+
+
+def _dropped_from(column, lengths, episodes):
+    """The last row dropped from some episodes only."""
+    parts = [p[:-1] if k in episodes else p for k, p in enumerate(column.split(lengths))]
+    return torch.cat(parts), [len(part) for part in parts if len(part)]
 
 
 # ---------------------------------------------------------------------- vectorize
@@ -629,6 +706,7 @@ vectorize = Exercise(
     "vectorize",
     chapter="02",
     reference=_vectorize,
+    results=("states", "recurrent states"),
     target="rlx.episodes.Episodes.vectorize",
     adapt=_vectorized_by,
     train=_in_one_pass,
@@ -664,6 +742,20 @@ def _():
     return ([[_row(1), _row(2)], [_row(7), _row(8), _row(9)]],)
 
 
+@vectorize.inputs
+def _(draw):
+    shape, size = draw.one_of((2,), (1,), (3, 2)), draw.integer(1, 4)
+    dtype, grad, memory = draw.one_of(torch.float32, torch.float64), draw.flag(), draw.integer(0, 3)
+
+    def row(k: int) -> tuple:
+        # 0: nobody has a memory; 1: all but first rows; 2: all; 3: any
+        has = (False, k > 0, True, memory == 3 and draw.flag())[memory]
+        recur = draw.floats(size, kinds="tenths whole").to(dtype).requires_grad_(grad)
+        return draw.floats(*shape, kinds="tenths whole").to(dtype), recur if has else None
+
+    return ([[row(k) for k in range(n)] for n in draw.lengths(1, 8, 4)],)
+
+
 def _flat(episodes):
     return list(itertools.chain.from_iterable(episodes))
 
@@ -678,13 +770,6 @@ def _by_time(episodes):
     return _vectorize([[row for row in rows if row is not None] for rows in by_time])
 
 
-@_by_time.again
-def _(episodes):
-    longest = max(map(len, episodes))
-    rows = [episode[t] for t in range(longest) for episode in episodes if t < len(episode)]
-    return _vectorize([rows])
-
-
 @vectorize.mistake(
     "the recurrent states are lost",
     "A row without its recurrent state is a row without its past: a recurrent policy would judge "
@@ -692,11 +777,6 @@ def _(episodes):
 )
 def _lost(episodes):
     return torch.stack([state for state, _ in _flat(episodes)]), None
-
-
-@_lost.again
-def _(episodes):
-    return torch.cat([torch.stack([row[0] for row in episode]) for episode in episodes]), None
 
 
 @vectorize.mistake(
@@ -707,14 +787,6 @@ def _(episodes):
 def _all_zeros(episodes):
     states, recur = _vectorize(episodes)
     return states, None if recur is None else torch.zeros_like(recur)
-
-
-@_all_zeros.again
-def _(episodes):
-    rows = _flat(episodes)
-    states = torch.stack([state for state, _ in rows])
-    size = next((len(recur) for _, recur in rows if recur is not None), 0)
-    return states, torch.zeros(len(rows), size) if size else None
 
 
 @vectorize.mistake(
@@ -730,13 +802,6 @@ def _fails(episodes):
     return states, torch.stack([recur for _, recur in rows])
 
 
-@_fails.again
-def _(episodes):
-    states, memories = map(list, zip(*_flat(episodes)))
-    some = any(memory is not None for memory in memories)
-    return torch.stack(states), torch.cat([m[None] for m in memories]) if some else None
-
-
 @vectorize.mistake(
     "it asks the first row whether there is any memory",
     "The first row of an episode never has a recurrent state, so the others lose theirs with it. "
@@ -746,16 +811,6 @@ def _first_row(episodes):
     if episodes[0][0][1] is None:
         return torch.stack([state for state, _ in _flat(episodes)]), None
     return _vectorize(episodes)
-
-
-@_first_row.again
-def _(episodes):
-    rows = _flat(episodes)
-    states, recur = torch.stack([row[0] for row in rows]), None
-    if rows[0][1] is not None:
-        zeros = torch.zeros_like(rows[0][1])
-        recur = torch.stack([zeros if row[1] is None else row[1] for row in rows])
-    return states, recur
 
 
 @vectorize.mistake(
@@ -770,12 +825,23 @@ def _left_out(episodes):
     return states, torch.stack(known) if known else None
 
 
-@_left_out.again
-def _(episodes):
-    states, known = [], []
-    for episode in episodes:
-        for state, recur in episode:
-            states.append(state)
-            if recur is not None:
-                known.append(recur)
-    return torch.stack(states), torch.stack(known) if len(known) else None
+vectorize.mistake(
+    "where no row has a recurrent state, there are zeros in place of None",
+    "A policy without memory has none to give: return None for the second part.",
+    ("        return states, None", "        return states, torch.zeros(len(rows), 1)"),
+)
+vectorize.mistake(
+    "the recurrent states are detached",
+    "The numbers are right. Whether a gradient goes on into the past is for the caller to say.",
+    ("else recur for", "else recur.detach() for"),
+)
+vectorize.mistake(
+    "only the first episode is there",
+    "Go through all episodes.",
+    ("for episode in episodes for", "for episode in episodes[:1] for"),
+)
+vectorize.mistake(
+    "the last row of each episode is missing",
+    "All rows stay: what is to be left out was sliced off before.",
+    ("for row in episode]", "for row in episode[:-1]]"),
+)

@@ -8,12 +8,9 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, Normal
 
 from rlx import functional
-from rlx.course.exercise import Exercise, brief_training
+from rlx.course.exercise import Exercise, Wrong, brief_training
+from rlx.course.observe import short
 from rlx.distributions import ActionDistribution
-
-# The library's own, also while a learner's stands in their place.
-_own_log_prob, _own_entropy = ActionDistribution.log_prob, ActionDistribution.entropy
-_own_sample = ActionDistribution.sample
 
 
 def _gear_and_force() -> Tensor:
@@ -36,9 +33,43 @@ def _gear_and_force() -> Tensor:
         return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
 
 
-def _components(logits: Tensor, mean: Tensor, std: Tensor, independent: bool) -> tuple:
-    level = Normal(mean, std)
-    return Categorical(logits=logits), Independent(level, 1) if independent else level
+def _built(parameters: list[dict]) -> tuple[Distribution, ...]:
+    """The components of an action: categories from "logits", numbers from "mean" and "std"."""
+    found = []
+    for given in parameters:
+        if "logits" in given:
+            found.append(Categorical(logits=given["logits"]))
+        else:
+            level = Normal(given["mean"], given["std"])
+            found.append(Independent(level, 1) if given.get("Independent") else level)
+    return tuple(found)
+
+
+def _gear(logits: list) -> dict:
+    return {"logits": torch.tensor(logits, requires_grad=True)}
+
+
+def _force(mean: list, std: list, independent: bool = False) -> dict:
+    mean, std = (torch.tensor(x, requires_grad=True) for x in (mean, std))
+    return {"mean": mean, "std": std} | ({"Independent": True} if independent else {})
+
+
+def _drawn_components(draw) -> tuple[list[dict], tuple[Tensor, ...]]:
+    """One to three components of B rows, and an action of each."""
+    rows, parameters, actions = draw.size(1, 5), [], []
+    for _ in range(draw.integer(1, 3)):
+        size = draw.integer(1, 3)
+        if draw.flag():
+            logits = draw.floats(rows, size + 1, grad=True, kinds="tenths whole wide")
+            parameters.append({"logits": logits})
+            actions.append(draw.floats(rows).abs().long() % (size + 1))
+        else:
+            mean = draw.floats(rows, size, grad=True, kinds="tenths whole")
+            std = (draw.floats(rows, size, kinds="tenths whole").clamp(-5, 5)).exp()
+            given = {"mean": mean, "std": std.requires_grad_()}
+            parameters.append(given | ({"Independent": True} if draw.flag() else {}))
+            actions.append(draw.floats(rows, size, kinds="tenths whole"))
+    return parameters, tuple(actions)
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -51,7 +82,11 @@ def _rows(x: Tensor) -> Tensor:
 
 def _log_prob(components: tuple[Distribution, ...], actions: tuple[Tensor, ...]) -> Tensor:
     """Log-probability of each row's action, over all its components and dimensions: (B,)."""
-    return _own_log_prob(ActionDistribution(*components), *actions)
+    total = 0.0
+    for component, action in zip(components, actions):
+        x = component.log_prob(action)
+        total = total + (x.flatten(1).sum(1) if x.ndim > 1 else x)
+    return total
 
 
 log_prob = Exercise(
@@ -60,9 +95,7 @@ log_prob = Exercise(
     reference=_log_prob,
     target="rlx.distributions.ActionDistribution.log_prob",
     adapt=lambda answer: lambda self, *actions: answer(self.components, actions),
-    call=lambda answer, logits, mean, std, independent, gear, force: answer(
-        _components(logits, mean, std, independent), (gear, force)
-    ),
+    call=lambda answer, parameters, actions: answer(_built(parameters), actions),
     train=_gear_and_force,
     hints=(
         "Probabilities of independent things multiply. What do their logarithms do?",
@@ -72,37 +105,32 @@ log_prob = Exercise(
         "x.flatten(1).sum(1)`. Return the sum of these over the components.",
     ),
 )
-log_prob.arguments = ["logits", "mean", "std", "independent", "actions[0]", "actions[1]"]
+log_prob.arguments = ["components", "actions"]
 
 
 @log_prob.case("a gear of 2 and a force of one number, 3 rows")
 def _():
-    return (
-        torch.tensor([[0.0, 1.0], [2.0, 0.0], [-1.0, 0.5]], requires_grad=True),
-        torch.tensor([[0.5], [-1.0], [0.0]], requires_grad=True),
-        torch.tensor([[1.0], [0.5], [2.0]], requires_grad=True),
-        False,
-        torch.tensor([1, 0, 0]),
-        torch.tensor([[0.0], [-0.8], [3.0]]),
-    )
+    gear = _gear([[0.0, 1.0], [2.0, 0.0], [-1.0, 0.5]])
+    force = _force([[0.5], [-1.0], [0.0]], [[1.0], [0.5], [2.0]])
+    return [gear, force], (torch.tensor([1, 0, 0]), torch.tensor([[0.0], [-0.8], [3.0]]))
+
+
+def _two_rows(independent: bool) -> list[dict]:
+    gear = _gear([[0.0, 1.0, 2.0], [0.3, 0.0, -0.7]])
+    return [gear, _force([[0.5, 1.0], [-1.0, 0.0]], [[1.0, 0.3], [0.5, 2.0]], independent)]
 
 
 @log_prob.case("a gear of 3 and a force of two numbers, 2 rows")
 def _():
-    return (
-        torch.tensor([[0.0, 1.0, 2.0], [0.3, 0.0, -0.7]], requires_grad=True),
-        torch.tensor([[0.5, 1.0], [-1.0, 0.0]], requires_grad=True),
-        torch.tensor([[1.0, 0.3], [0.5, 2.0]], requires_grad=True),
-        False,
-        torch.tensor([2, 0]),
-        torch.tensor([[0.0, 1.1], [-0.8, 3.0]]),
-    )
+    return _two_rows(False), (torch.tensor([2, 0]), torch.tensor([[0.0, 1.1], [-0.8, 3.0]]))
 
 
 @log_prob.case("the same, where `Independent` has summed the force's two numbers already")
 def _():
-    logits, mean, std, _, gear, force = log_prob.cases[1].inputs()
-    return logits, mean, std, True, gear, force
+    return _two_rows(True), (torch.tensor([2, 0]), torch.tensor([[0.0, 1.1], [-0.8, 3.0]]))
+
+
+log_prob.inputs(_drawn_components)
 
 
 @log_prob.mistake(
@@ -113,12 +141,6 @@ def _():
 )
 def _not_summed(components, actions):
     return sum(c.log_prob(a) for c, a in zip(components, actions))
-
-
-@_not_summed.again
-def _(components, actions):
-    (gear, force), (a, b) = components, actions
-    return gear.log_prob(a) + force.log_prob(b)
 
 
 @log_prob.mistake(
@@ -134,12 +156,6 @@ def _column(components, actions):
     return total
 
 
-@_column.again
-def _(components, actions):
-    first, *rest = (_rows(c.log_prob(a)) for c, a in zip(components, actions))
-    return first + torch.stack(rest).sum(0)[:, None]
-
-
 @log_prob.mistake(
     "it averages over the dimensions of a component",
     "The probability of both numbers together is a product, so the logarithms are summed. With "
@@ -148,15 +164,6 @@ def _(components, actions):
 def _mean_of_dimensions(components, actions):
     rows = [c.log_prob(a) for c, a in zip(components, actions)]
     return sum(x if x.ndim == 1 else x.flatten(1).mean(1) for x in rows)
-
-
-@_mean_of_dimensions.again
-def _(components, actions):
-    total = torch.zeros(len(actions[0]))
-    for c, a in zip(components, actions):
-        x = c.log_prob(a).view(len(a), -1)
-        total = total + x.sum(1) / x.shape[1]
-    return total
 
 
 @log_prob.mistake(
@@ -168,11 +175,6 @@ def _mean_of_components(components, actions):
     return torch.stack([_rows(c.log_prob(a)) for c, a in zip(components, actions)]).mean(0)
 
 
-@_mean_of_components.again
-def _(components, actions):
-    return sum(_rows(c.log_prob(a)) for c, a in zip(components, actions)) / len(components)
-
-
 @log_prob.mistake(
     "only the first component counts",
     "The second component's action never appears in the loss, so it stays as random as it was at "
@@ -180,12 +182,6 @@ def _(components, actions):
 )
 def _first(components, actions):
     return _rows(components[0].log_prob(actions[0]))
-
-
-@_first.again
-def _(components, actions):
-    for c, a in zip(components, actions):
-        return _rows(c.log_prob(a))
 
 
 @log_prob.mistake(
@@ -197,9 +193,50 @@ def _one_number(components, actions):
     return sum(c.log_prob(a).sum() for c, a in zip(components, actions))
 
 
-@_one_number.again
-def _(components, actions):
-    return torch.cat([c.log_prob(a).flatten() for c, a in zip(components, actions)]).sum()
+log_prob.mistake(
+    "only the last component counts",
+    "The others never appear in the loss. Each pass through the loop replaces the sum, or the "
+    "`return` takes the last one: add them up.",
+    ("total = total +", "total ="),
+)
+log_prob.mistake(
+    "the sign is turned round",
+    "These are log-probabilities as they are. A minus belongs into the loss.",
+    ("return total", "return -total"),
+)
+log_prob.mistake(
+    "probabilities are added, not their logarithms",
+    "Independent probabilities multiply, and their logarithms add: leave the logarithms as they "
+    "are.",
+    ("component.log_prob(action)", "component.log_prob(action).exp()"),
+)
+log_prob.mistake(
+    "it returns the probability, not its logarithm",
+    "What is asked for is the logarithm: no `exp()` at the end.",
+    ("return total", "return total.exp()"),
+)
+log_prob.mistake(
+    "the log-probabilities are multiplied",
+    "Probabilities multiply. Their logarithms add.",
+    ("total = 0.0", "total = 1.0"),
+    ("total + (", "total * ("),
+)
+log_prob.mistake(
+    "only the first number of a component counts",
+    "A force of several numbers has a log-probability for each of them: sum them all.",
+    ("x.flatten(1).sum(1)", "x.flatten(1)[:, 0]"),
+)
+log_prob.mistake(
+    "no gradient is left",
+    "The numbers are right, but the policy learns through this function: no `detach()` and no "
+    "`no_grad()` here.",
+    ("return total", "return total.detach()"),
+)
+log_prob.mistake(
+    "the log-probabilities come in a column",
+    "(B,) is asked for: no last dimension of size 1.",
+    ("return total", "return total[:, None]"),
+)
 
 
 # ---------------------------------------------------------------------- entropy
@@ -207,7 +244,11 @@ def _(components, actions):
 
 def _entropy(components: tuple[Distribution, ...]) -> Tensor:
     """Entropy of each row, over all components and dimensions: (B,)."""
-    return _own_entropy(ActionDistribution(*components))
+    total = 0.0
+    for component in components:
+        x = component.entropy()
+        total = total + (x.flatten(1).sum(1) if x.ndim > 1 else x)
+    return total
 
 
 entropy = Exercise(
@@ -216,7 +257,7 @@ entropy = Exercise(
     reference=_entropy,
     target="rlx.distributions.ActionDistribution.entropy",
     adapt=lambda answer: lambda self: answer(self.components),
-    call=lambda answer, *parameters: answer(_components(*parameters)),
+    call=lambda answer, parameters: answer(_built(parameters)),
     train=_gear_and_force,
     hints=(
         "How uncertain is a throw of two dice, beside that of one?",
@@ -226,22 +267,32 @@ entropy = Exercise(
         "the components.",
     ),
 )
-entropy.arguments = ["logits", "mean", "std", "independent"]
+entropy.arguments = ["components"]
 
 
 @entropy.case("a gear of 2 and a force of one number, 3 rows")
 def _():
-    return log_prob.cases[0].inputs()[:4]
+    return log_prob.cases[0].inputs()[:1]
 
 
 @entropy.case("a gear of 3 and a force of two numbers, 2 rows")
 def _():
-    return log_prob.cases[1].inputs()[:4]
+    return (_two_rows(False),)
 
 
 @entropy.case("the same, where `Independent` has summed the force's two numbers already")
 def _():
-    return log_prob.cases[2].inputs()[:4]
+    return (_two_rows(True),)
+
+
+@entropy.case("a force whose entropy is negative")
+def _():
+    return ([_force([[0.5], [1.0]], [[0.1], [0.02]])],)
+
+
+@entropy.inputs
+def _(draw):
+    return _drawn_components(draw)[:1]
 
 
 @entropy.mistake(
@@ -251,12 +302,6 @@ def _():
 )
 def _first_entropy(components):
     return _rows(components[0].entropy())
-
-
-@_first_entropy.again
-def _(components):
-    for c in components:
-        return _rows(c.entropy())
 
 
 @entropy.mistake(
@@ -269,15 +314,6 @@ def _mean_entropy(components):
     return sum(x if x.ndim == 1 else x.flatten(1).mean(1) for x in found)
 
 
-@_mean_entropy.again
-def _(components):
-    total = 0.0
-    for c in components:
-        x = c.entropy().view(c.batch_shape[0], -1)
-        total = total + x.sum(1) / x.shape[1]
-    return total
-
-
 @entropy.mistake(
     "it averages over the components",
     "Entropies of independent components add. The mean is not the entropy of anything, and it "
@@ -285,11 +321,6 @@ def _(components):
 )
 def _mean_of_entropies(components):
     return torch.stack([_rows(c.entropy()) for c in components]).mean(0)
-
-
-@_mean_of_entropies.again
-def _(components):
-    return sum(_rows(c.entropy()) for c in components) / len(components)
 
 
 @entropy.mistake(
@@ -301,10 +332,50 @@ def _entropy_not_summed(components):
     return sum(c.entropy() for c in components)
 
 
-@_entropy_not_summed.again
-def _(components):
-    gear, force = components
-    return gear.entropy() + force.entropy()
+entropy.mistake(
+    "only the last component counts",
+    "Each pass through the loop replaces the sum, or the `return` takes the last one: add them up.",
+    ("total = total +", "total ="),
+)
+entropy.mistake(
+    "the sign is turned round",
+    "The entropy of a category is positive: the more undecided, the larger.",
+    ("return total", "return -total"),
+)
+entropy.mistake(
+    "it averages over the rows",
+    "Each row has an entropy of its own: (B,).",
+    ("return total", "return total.mean()"),
+)
+entropy.mistake(
+    "negative entropies are cut off",
+    "A category's entropy is never negative, that of a number may well be: for a deviation below "
+    "0.24 it is. No `clamp`, no `abs`.",
+    ("return total", "return total.clamp(min=0)"),
+)
+entropy.mistake(
+    "negative entropies become positive",
+    "A category's entropy is never negative, that of a number may well be: for a deviation below "
+    "0.24 it is. No `abs`.",
+    ("return total", "return total.abs()"),
+)
+entropy.mistake(
+    "only the first number of a component counts",
+    "A force of several numbers has an entropy for each of them: sum them all.",
+    ("x.flatten(1).sum(1)", "x.flatten(1)[:, 0]"),
+)
+entropy.mistake(
+    "no gradient is left",
+    "The numbers are right, but an entropy bonus moves the parameters: no `detach()` and no "
+    "`no_grad()` here.",
+    ("return total", "return total.detach()"),
+)
+entropy.mistake(
+    "the entropies are multiplied",
+    "Entropies of independent things add.",
+    ("total = 0.0", "total = 1.0"),
+    ("total + (", "total * ("),
+)
 
 
 # ---------------------------------------------------------------------- sample
@@ -314,28 +385,60 @@ EACH = 2000  # draws for either of two states
 
 def _sample(components: tuple[Distribution, ...]) -> tuple[Tensor, ...]:
     """One action for each row, a tensor for each component, without gradient."""
-    return _own_sample(ActionDistribution(*components))
+    return tuple(component.sample() for component in components)
 
 
-def _drawn(answer, logits, mean, std) -> dict:
+def _drawn(answer, parameters) -> dict:
     """What is to be seen in many draws, whichever random numbers they were made with."""
-    components = _components(*(p.repeat_interleave(EACH, 0) for p in (logits, mean, std)), False)
+    many = [{k: x.repeat_interleave(EACH, 0) for k, x in given.items()} for given in parameters]
+    components, seen = _built(many), {}
     found, again = answer(components), answer(components)
-    if not isinstance(found, (tuple, list)) or len(found) != 2:
-        raise TypeError("expected is a tuple with one tensor for each of the two components")
-    for name, action, shape in zip(("gear", "force"), found, [(2 * EACH,), (2 * EACH, 2)]):
+    for k, (component, action) in enumerate(zip(components, found)):
+        shape = component.batch_shape
         if tuple(action.shape) != shape:
-            raise ValueError(f"the {name} has shape {tuple(action.shape)}, expected is {shape}")
-    gear, force = (action.detach().unflatten(0, (2, EACH)) for action in found)
-    shares = torch.nn.functional.one_hot(gear.long(), logits.shape[1]).float().mean(1)
-    return {
-        "'actions carry a gradient'": any(action.requires_grad for action in found),
-        "'rows of the same state differ'": bool((force[:, 0] != force[:, 1]).all()),
-        "'the next call differs'": bool((found[1] != again[1]).any()),
-        "'gears are as frequent as probable'": near(shares, logits.softmax(1)),
-        "'forces have the right mean'": near(force.mean(1), mean),
-        "'forces have the right deviation'": near(force.std(1), std),
-    }
+            raise Wrong(
+                f"the action of component {k} has shape {tuple(action.shape)}, not {tuple(shape)}",
+                "One action for each row, of all its dimensions.",
+            )
+        of = f" of component {k}"
+        seen[f"do actions{of} carry a gradient"] = action.requires_grad
+        rows = action.detach().unflatten(0, (-1, EACH))
+        if isinstance(component, Categorical):
+            seen[f"the dtype{of}"] = str(action.dtype)
+            n = component.logits.shape[-1]
+            if action.is_floating_point() or not 0 <= action.min() <= action.max() < n:
+                raise Wrong(
+                    f"the action of component {k} is no category",
+                    f"Categories are whole numbers from 0 to {n - 1}, "
+                    f"yours begin with {short(action[:5])}.",
+                )
+            shares = torch.nn.functional.one_hot(rows, n).double().mean(1)
+            right = component.probs.unflatten(0, (-1, EACH))[:, 0]
+            seen[f"is each category{of} as frequent as probable"] = near(shares, right)
+            alike = (rows == rows[:, :1]).all(1)
+        else:
+            mean, std = (
+                x.unflatten(0, (-1, EACH))[:, 0] for x in (component.mean, component.stddev)
+            )
+            seen[f"have numbers{of} the right mean"] = near(rows.mean(1), mean)
+            seen[f"have numbers{of} the right deviation"] = near(rows.std(1), std)
+            deviations = (rows - mean[:, None]) / std[:, None]
+            beyond = (deviations.abs() > 1).double().mean(1)  # 0.317 of a Normal's
+            seen[f"are numbers{of} spread like a Normal's"] = near(
+                beyond, torch.full_like(beyond, 0.3173)
+            )
+            if deviations.shape[-1] > 1:
+                together = (deviations[..., 0] * deviations[..., 1]).mean(1)
+                seen[f"are the numbers{of} drawn independently"] = near(together, 0 * together)
+            alike = (rows == rows[:, :1]).all(1)
+            if len(rows) > 1:
+                across = (deviations[0] * deviations[1]).mean(0)
+                seen[f"are rows{of} drawn independently"] = near(across, 0 * across)
+        seen[f"do rows of the same state differ{of}"] = not bool(alike.any())
+        if alike.any():  # then nothing else can be right, but by chance
+            seen |= {name: False for name, value in seen.items() if of in name and value is True}
+    seen["does the next call differ"] = any(bool((a != b).any()) for a, b in zip(found, again))
+    return seen
 
 
 def near(found: Tensor, right: Tensor) -> bool:
@@ -380,16 +483,24 @@ sample = Exercise(
         "`tuple(component.sample() for component in components)`",
     ),
 )
-sample.arguments = ["logits", "mean", "std"]
+sample.arguments = ["components"]
 
 
 @sample.case(f"a gear of 3 and a force of two numbers, two states, {EACH} rows of each")
 def _():
-    return (
-        torch.tensor([[0.0, 1.0, 2.0], [0.5, 0.0, -0.9]], requires_grad=True),
-        torch.tensor([[3.0, -1.0], [0.5, 2.0]], requires_grad=True),
-        torch.tensor([[0.4, 0.8], [0.6, 0.3]], requires_grad=True),
-    )
+    gear = _gear([[0.0, 1.0, 2.0], [0.5, 0.0, -0.9]])
+    return ([gear, _force([[3.0, -1.0], [0.5, 2.0]], [[0.4, 0.8], [0.6, 0.3]])],)
+
+
+@sample.case(f"a force of one number alone, {EACH} rows")
+def _():
+    return ([_force([[2.0]], [[0.7]])],)
+
+
+@sample.case(f"two gears and a force of three numbers, {EACH} rows")
+def _():
+    force = _force([[0.5, -1.0, 0.0]], [[0.9, 0.4, 0.6]])
+    return ([_gear([[1.0, 0.0]]), force, _gear([[0.0, 0.7, -0.7, 0.2]])],)
 
 
 @sample.mistake(
@@ -399,12 +510,6 @@ def _():
 )
 def _greedy(components):
     return tuple(c.mode for c in components)
-
-
-@_greedy.again
-def _(components):
-    gear, force = components
-    return gear.logits.argmax(-1), force.mean.clone()
 
 
 @sample.mistake(
@@ -417,27 +522,13 @@ def _reparameterised(components):
     return tuple(c.rsample() if c.has_rsample else c.sample() for c in components)
 
 
-@_reparameterised.again
-def _(components):
-    gear, force = components
-    return gear.sample(), force.mean + force.stddev * torch.randn(force.mean.shape)
-
-
 @sample.mistake(
     "one draw serves the whole batch",
     "All rows share their luck: environments that are played side by side would all do the same, "
     "and a batch would teach no more than one of them. Draw for each row.",
 )
 def _shared(components):
-    gear, force = components
-    u = torch.rand(())
-    a = (gear.probs.cumsum(-1) < u).sum(-1).clamp(max=gear.probs.shape[-1] - 1)
-    return a, (force.mean + force.stddev * torch.randn(force.mean.shape[1:])).detach()
-
-
-@_shared.again
-def _(components):
-    return tuple(c.sample()[:1].expand(c.batch_shape + c.event_shape).clone() for c in components)
+    return tuple(c.sample()[:1].expand(c.batch_shape).clone() for c in components)
 
 
 @sample.mistake(
@@ -448,12 +539,6 @@ def _(components):
 def _uniform(components):
     gear, force = components
     return torch.randint(gear.probs.shape[-1], gear.batch_shape), force.sample()
-
-
-@_uniform.again
-def _(components):
-    gear, force = components
-    return torch.rand(gear.probs.shape).argmax(-1), torch.normal(force.mean, force.stddev).detach()
 
 
 # ---------------------------------------------------------------------- gaussian
@@ -497,6 +582,13 @@ def _():
     return mean, torch.tensor([0.4, 0.9], requires_grad=True)
 
 
+@gaussian.inputs
+def _(draw):
+    rows, size = draw.size(1, 50), draw.integer(1, 4)
+    log_std = draw.floats(size, kinds="tenths whole").clamp(-5, 5)
+    return draw.floats(rows, size, grad=True), log_std.requires_grad_()
+
+
 @gaussian.mistake(
     "the exp is missing",
     "You use the logarithm of the deviation as the deviation. Where it is negative, torch "
@@ -504,11 +596,6 @@ def _():
 )
 def _no_exp(mean, log_std):
     return Normal(mean, log_std)
-
-
-@_no_exp.again
-def _(mean, log_std):
-    return Independent(Normal(loc=mean, scale=log_std.expand(mean.shape)), 1)
 
 
 @gaussian.mistake(
@@ -520,11 +607,6 @@ def _variance(mean, log_std):
     return Normal(mean, log_std.exp() ** 2)
 
 
-@_variance.again
-def _(mean, log_std):
-    return Independent(Normal(mean, (2 * log_std).exp()), 1)
-
-
 @gaussian.mistake(
     "log_std is taken for the logarithm of the variance",
     "You halve it, or take a root. That is right for a parameter called log_var; this one is the "
@@ -532,11 +614,6 @@ def _(mean, log_std):
 )
 def _log_variance(mean, log_std):
     return Normal(mean, (0.5 * log_std).exp())
-
-
-@_log_variance.again
-def _(mean, log_std):
-    return Independent(Normal(mean, log_std.exp().sqrt()), 1)
 
 
 @gaussian.mistake(
@@ -548,9 +625,37 @@ def _softplus(mean, log_std):
     return Normal(mean, torch.nn.functional.softplus(log_std))
 
 
-@_softplus.again
-def _(mean, log_std):
-    return Independent(Normal(mean, (1 + log_std.exp()).log()), 1)
+gaussian.mistake(
+    "the deviation is the reciprocal",
+    "A larger log_std means a larger deviation: `log_std.exp()`, without a minus.",
+    ("log_std.exp()", "(-log_std).exp()"),
+)
+gaussian.mistake(
+    "all deviations are 1",
+    "log_std is not used: the spread could not be learned.",
+    ("log_std.exp()", "torch.ones_like(log_std)"),
+)
+gaussian.mistake(
+    "no gradient reaches log_std",
+    "The numbers are right, but the deviation is learned too: no `detach()`, `.item()` or "
+    "`torch.tensor(…)` on the way.",
+    ("log_std.exp()", "log_std.detach().exp()"),
+)
+gaussian.mistake(
+    "the logarithm is taken for a negative number's sign",
+    "`abs()` makes a number positive, but it does not undo a logarithm.",
+    ("log_std.exp()", "log_std.abs()"),
+)
+gaussian.mistake(
+    "log_std is clamped",
+    "The parameter may be any number here; a range is for whoever makes it to choose.",
+    ("log_std.exp()", "log_std.clamp(-2, 2).exp()"),
+)
+gaussian.mistake(
+    "the base of the logarithm is not e",
+    "log_std is the natural logarithm: `exp()` undoes it.",
+    ("log_std.exp()", "2**log_std"),
+)
 
 
 # ---------------------------------------------------------------------- categorical
@@ -567,7 +672,6 @@ categorical = Exercise(
     reference=_categorical,
     target="rlx.networks.Categorical",
     adapt=lambda answer: lambda logits: answer(logits),
-    call=lambda answer, logits: answer(logits).logits,
     train=lambda: brief_training("Cue-v0"),
     hints=(
         "torch's Categorical can be given probabilities or logits. Which do you have?",
@@ -588,6 +692,12 @@ def _():
     return (torch.tensor([[0.2, 1.0, 4.0], [3.0, 0.5, 0.1]], requires_grad=True),)
 
 
+@categorical.inputs
+def _(draw):
+    rows, n = draw.size(1, 50), draw.integer(2, 6)
+    return (draw.floats(rows, n, grad=True),)
+
+
 @categorical.mistake(
     "the softmax is taken twice",
     "Probabilities were given as logits, so torch takes the softmax of a softmax. It still works, "
@@ -596,12 +706,6 @@ def _():
 )
 def _twice(logits):
     return Categorical(logits=logits.softmax(-1))
-
-
-@_twice.again
-def _(logits):
-    once = logits.exp() / logits.exp().sum(-1, keepdim=True)
-    return Categorical(probs=torch.softmax(once, dim=1))
 
 
 @categorical.mistake(
@@ -613,12 +717,6 @@ def _along_rows(logits):
     return Categorical(probs=logits.softmax(0))
 
 
-@_along_rows.again
-def _(logits):
-    columns = [column.exp() / column.exp().sum() for column in logits.unbind(1)]
-    return Categorical(probs=torch.stack(columns, 1))
-
-
 @categorical.mistake(
     "the numbers are taken for probabilities",
     "A network's output can be negative, and torch then complains. Where it is positive, torch "
@@ -626,11 +724,6 @@ def _(logits):
 )
 def _as_probabilities(logits):
     return Categorical(probs=logits)
-
-
-@_as_probabilities.again
-def _(logits):
-    return Categorical(logits)
 
 
 @categorical.mistake(
@@ -642,6 +735,24 @@ def _sigmoid(logits):
     return Categorical(probs=logits.sigmoid())
 
 
-@_sigmoid.again
-def _(logits):
-    return Categorical(probs=1 / (1 + (-logits).exp()))
+categorical.mistake(
+    "large numbers overflow",
+    "`exp` of 100 is more than float32 can hold, and infinity divided by infinity is NaN. "
+    "`softmax`, and `logits=`, subtract the largest number first.",
+    ("logits=logits", "probs=logits.exp() / logits.exp().sum(-1, keepdim=True)"),
+)
+categorical.mistake(
+    "the signs of the logits are turned round",
+    "The larger a number, the more probable its action.",
+    ("logits=logits", "logits=-logits"),
+)
+categorical.mistake(
+    "no gradient reaches the logits",
+    "The numbers are right, but the network learns through them: no `detach()` here.",
+    ("logits=logits", "logits=logits.detach()"),
+)
+categorical.mistake(
+    "it takes the absolute value for a probability",
+    "A large negative number means an improbable action. The softmax knows that.",
+    ("logits=logits", "probs=logits.abs() + 1e-8"),
+)

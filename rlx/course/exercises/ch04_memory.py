@@ -45,7 +45,11 @@ def _gru_step(h: Tensor, x: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: 
 
     w_x (3H, F), w_h (3H, H), b_x and b_h (3H,): rows of the reset gate, the update gate, and the
     candidate, in this order, which is torch's."""
-    return torch.gru_cell(x, h, w_x, w_h, b_x, b_h)
+    x_r, x_z, x_n = (x @ w_x.T + b_x).chunk(3, dim=1)
+    h_r, h_z, h_n = (h @ w_h.T + b_h).chunk(3, dim=1)
+    r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+    n = torch.tanh(x_n + r * h_n)
+    return (1 - z) * n + z * h
 
 
 def _as_step(answer):
@@ -102,6 +106,26 @@ def _():
     return h, torch.tensor([[1.0, -1.0], [0.5, 2.0]], requires_grad=True), *_weights(2, 2)
 
 
+@gru_step.case("two rows, weights that are to be learned")
+def _():
+    h = torch.tensor([[0.1, 0.2], [0.3, -0.6]], requires_grad=True)
+    x, weights = torch.tensor([[1.0, -1.0], [0.5, 2.0]]), _weights(2, 2)
+    return h, x, *(w.requires_grad_() for w in weights)
+
+
+@gru_step.inputs
+def _(draw):
+    rows, inputs, hidden = draw.size(1, 40), draw.integer(1, 4), draw.integer(1, 4)
+    dtype, learned = draw.one_of(torch.float32, torch.float64), draw.flag()
+
+    def made(*shape: int, grad: bool):
+        return (draw.floats(*shape, kinds="tenths") / 3).to(dtype).requires_grad_(grad)
+
+    h, x = made(rows, hidden, grad=True), made(rows, inputs, grad=draw.flag())
+    shapes = (3 * hidden, inputs), (3 * hidden, hidden), (3 * hidden,), (3 * hidden,)
+    return h, x, *(made(*shape, grad=learned) for shape in shapes)
+
+
 def _parts(h, x, w_x, w_h, b_x, b_h):
     """What x and h contribute to reset, update and candidate."""
     return (x @ w_x.T + b_x).chunk(3, -1), (h @ w_h.T + b_h).chunk(3, -1)
@@ -128,15 +152,6 @@ def _inverted(h, x, w_x, w_h, b_x, b_h):
     return (1 - z) * h + z * (x_n + r * h_n).tanh()
 
 
-@_inverted.again
-def _(h, x, w_x, w_h, b_x, b_h):
-    def finish(old, x_r, x_z, x_n, h_r, h_z, h_n):
-        candidate = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
-        return old + torch.sigmoid(x_z + h_z) * (candidate - old)
-
-    return _one_by_one(h, x, w_x, w_h, b_x, b_h, finish)
-
-
 @gru_step.mistake(
     "the candidate is returned as the next state",
     "You return n: what the state would be if nothing of the old one were kept. A memory without "
@@ -145,14 +160,6 @@ def _(h, x, w_x, w_h, b_x, b_h):
 def _candidate(h, x, w_x, w_h, b_x, b_h):
     (x_r, _, x_n), (h_r, _, h_n) = _parts(h, x, w_x, w_h, b_x, b_h)
     return (x_n + (x_r + h_r).sigmoid() * h_n).tanh()
-
-
-@_candidate.again
-def _(h, x, w_x, w_h, b_x, b_h):
-    def finish(old, x_r, x_z, x_n, h_r, h_z, h_n):
-        return torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
-
-    return _one_by_one(h, x, w_x, w_h, b_x, b_h, finish)
 
 
 @gru_step.mistake(
@@ -164,15 +171,6 @@ def _no_reset(h, x, w_x, w_h, b_x, b_h):
     (_, x_z, x_n), (_, h_z, h_n) = _parts(h, x, w_x, w_h, b_x, b_h)
     z = (x_z + h_z).sigmoid()
     return (1 - z) * (x_n + h_n).tanh() + z * h
-
-
-@_no_reset.again
-def _(h, x, w_x, w_h, b_x, b_h):
-    def finish(old, x_r, x_z, x_n, h_r, h_z, h_n):
-        z = torch.sigmoid(x_z + h_z)
-        return z * old + torch.tanh(x_n + h_n) - z * torch.tanh(x_n + h_n)
-
-    return _one_by_one(h, x, w_x, w_h, b_x, b_h, finish)
 
 
 @gru_step.mistake(
@@ -187,18 +185,6 @@ def _reset_first(h, x, w_x, w_h, b_x, b_h):
     return (1 - z) * n + z * h
 
 
-@_reset_first.again
-def _(h, x, w_x, w_h, b_x, b_h):
-    size, units = h.shape[1], []
-    r = torch.sigmoid(x @ w_x[:size].T + b_x[:size] + h @ w_h[:size].T + b_h[:size])
-    for k in range(size):
-        a, b = size + k, 2 * size + k  # rows of the update gate and of the candidate
-        z = torch.sigmoid(x @ w_x[a] + b_x[a] + h @ w_h[a] + b_h[a])
-        n = torch.tanh(x @ w_x[b] + b_x[b] + (r * h) @ w_h[b] + b_h[b])
-        units.append(n + z * (h[:, k] - n))
-    return torch.stack(units, 1)
-
-
 @gru_step.mistake(
     "the two gates are exchanged",
     "Your reset gate is made with the weights of the update gate, and the other way round. In "
@@ -210,13 +196,74 @@ def _exchanged(h, x, w_x, w_h, b_x, b_h):
     return (1 - z) * (x_n + r * h_n).tanh() + z * h
 
 
-@_exchanged.again
-def _(h, x, w_x, w_h, b_x, b_h):
-    def finish(old, x_r, x_z, x_n, h_r, h_z, h_n):
-        n = torch.tanh(x_n + torch.sigmoid(x_z + h_z) * h_n)
-        return torch.lerp(n, old, torch.sigmoid(x_r + h_r))
-
-    return _one_by_one(h, x, w_x, w_h, b_x, b_h, finish)
+gru_step.mistake(
+    "the biases of x are forgotten",
+    "`b_x` is never added: all three blocks have one.",
+    ("x @ w_x.T + b_x", "x @ w_x.T"),
+)
+gru_step.mistake(
+    "the biases of h are forgotten",
+    "`b_h` is never added: all three blocks have one.",
+    ("h @ w_h.T + b_h", "h @ w_h.T"),
+)
+gru_step.mistake(
+    "all biases are forgotten",
+    "`b_x` and `b_h` are never added.",
+    ("x @ w_x.T + b_x", "x @ w_x.T"),
+    ("h @ w_h.T + b_h", "h @ w_h.T"),
+)
+gru_step.mistake(
+    "the reset gate does not reach the candidate's bias",
+    "r multiplies all that h contributes, its bias $c_n$ included: `r * (U_n h + c_n)`.",
+    ("r * h_n", "r * (h_n - b_h.chunk(3)[2]) + b_h.chunk(3)[2]"),
+)
+gru_step.mistake(
+    "the reset gate multiplies all of the candidate",
+    "r multiplies only what h contributes: `x_n + r * h_n`.",
+    ("x_n + r * h_n", "r * (x_n + h_n)"),
+)
+gru_step.mistake(
+    "the candidate is a sigmoid",
+    "Gates lie between 0 and 1; the candidate is a state, between -1 and 1: `tanh`.",
+    ("torch.tanh(", "torch.sigmoid("),
+)
+gru_step.mistake(
+    "the candidate is not squashed",
+    "Without `tanh` the state can grow without bound.",
+    ("torch.tanh(x_n + r * h_n)", "x_n + r * h_n"),
+)
+gru_step.mistake(
+    "the gates are not squashed",
+    "r and z have to lie between 0 and 1: `sigmoid`.",
+    ("torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)", "x_r + h_r, x_z + h_z"),
+)
+gru_step.mistake(
+    "the gates are a tanh",
+    "r and z have to lie between 0 and 1: `sigmoid`.",
+    ("torch.sigmoid(", "torch.tanh("),
+)
+gru_step.mistake(
+    "the old state is not kept",
+    "The last line has two terms: what is new, and `z * h`, what is kept.",
+    (" + z * h", ""),
+)
+gru_step.mistake(
+    "the candidate does not make room for the old state",
+    "z is the share of the old state, so the candidate has the share that is left, `1 - z`.",
+    ("(1 - z) * n", "n"),
+)
+gru_step.mistake(
+    "the old state is detached",
+    "The numbers are right, but the gradient does not reach what came before: no `detach()`.",
+    ("(h @ w_h.T + b_h)", "((h := h.detach()) @ w_h.T + b_h)"),
+)
+gru_step.mistake(
+    "the weights are copied",
+    "The numbers are right, but a new layer with *copies* of the weights learns for itself: no "
+    "gradient reaches `w_x` and the others. Compute with the weights that are given.",
+    ("(x @ w_x.T + b_x)", "(x @ w_x.detach().T + b_x.detach())"),
+    ("(h @ w_h.T + b_h)", "(h @ w_h.detach().T + b_h.detach())"),
+)
 
 
 # ---------------------------------------------------------------------- forget
@@ -274,6 +321,16 @@ def _():
     return torch.tensor([[1.0, -2.0], [-3.0, 4.0]]), torch.tensor([False, True])
 
 
+@forget.inputs
+def _(draw):
+    rows, size = draw.size(1, 40), draw.integer(1, 5)
+    state = draw.floats(rows, size, kinds="tenths whole wide").to(
+        draw.one_of(torch.float32, torch.float64)
+    )
+    fresh = draw.floats(rows, kinds="whole tenths equal") > draw.one_of(0.0, 99.0, -99.0)
+    return state.requires_grad_(draw.flag()), fresh
+
+
 @forget.mistake(
     "all environments forget when one of them is reset",
     "The others are in the middle of their episodes, and lose what they know. With 64 environments "
@@ -281,14 +338,6 @@ def _():
 )
 def _everybody(recur_state, fresh):
     return recur_state * (0.0 if fresh.any() else 1.0)
-
-
-@_everybody.again
-def _(recur_state, fresh):
-    for one in fresh.tolist():
-        if one:
-            return torch.zeros_like(recur_state)
-    return recur_state
 
 
 @forget.mistake(
@@ -300,12 +349,6 @@ def _others(recur_state, fresh):
     return recur_state * fresh[:, None]
 
 
-@_others.again
-def _(recur_state, fresh):
-    rows = [h if one else torch.zeros_like(h) for h, one in zip(recur_state, fresh.tolist())]
-    return torch.stack(rows)
-
-
 @forget.mistake(
     "nobody forgets",
     "The first row of the new episode sees what the last one left behind. Evaluating starts the "
@@ -313,11 +356,6 @@ def _(recur_state, fresh):
 )
 def _nobody(recur_state, fresh):
     return recur_state
-
-
-@_nobody.again
-def _(recur_state, fresh):
-    return torch.stack([h * 1.0 for h in recur_state])
 
 
 @forget.mistake(
@@ -331,14 +369,6 @@ def _in_place(recur_state, fresh):
     return recur_state
 
 
-@_in_place.again
-def _(recur_state, fresh):
-    for row, one in enumerate(fresh.tolist()):
-        if one:
-            recur_state[row].zero_()
-    return recur_state
-
-
 @forget.mistake(
     "the gradient is cut for everybody",
     "The numbers are right. But the memories that go on are cut off from how they came about: "
@@ -348,10 +378,32 @@ def _cut(recur_state, fresh):
     return torch.where(fresh[:, None], 0.0, recur_state.detach())
 
 
-@_cut.again
-def _(recur_state, fresh):
-    rows = [h.data * (0.0 if one else 1.0) for h, one in zip(recur_state, fresh.tolist())]
-    return torch.stack(rows)
+forget.mistake(
+    "columns are cleared instead of rows",
+    "`fresh` says which rows, one for each environment: `fresh[:, None]` chooses whole rows, "
+    "`fresh` alone meets the last dimension.",
+)(lambda recur_state, fresh: torch.where(fresh, 0.0, recur_state))
+forget.mistake(
+    "only the first unit is cleared",
+    "The whole row has to go.",
+)(lambda recur_state, fresh: torch.cat([_forget(recur_state[:, :1], fresh), recur_state[:, 1:]], 1))
+forget.mistake(
+    "fresh rows get ones",
+    "Nothing is known after a reset, and that is what zeros stand for.",
+    ("0.0", "1.0"),
+)
+forget.mistake(
+    "only the rows that go on are returned",
+    "All rows stay, those of fresh environments as zeros.",
+)(lambda recur_state, fresh: recur_state[~fresh])
+forget.mistake(
+    "only the first of the fresh environments forgets",
+    "The loop returns, or leaves, after the first.",
+)(
+    lambda recur_state, fresh: _forget(
+        recur_state, fresh & (fresh.cumsum(0) == 1)
+    )
+)
 
 
 # ---------------------------------------------------------------------- unroll
@@ -401,6 +453,18 @@ def _evaluated(runner):
     return runner.evaluate(rollout)
 
 
+def _stepping(w_h: Tensor, w_x: Tensor):
+    def step(h: Tensor, state: Tensor) -> Tensor:
+        if h.shape != w_h.shape[:1] or state.shape != w_x.shape[1:]:
+            raise ValueError(
+                f"step takes h of shape {tuple(w_h.shape[:1])} and a state of shape "
+                f"{tuple(w_x.shape[1:])}; it was given {tuple(h.shape)} and {tuple(state.shape)}"
+            )
+        return torch.tanh(w_h @ h + w_x @ state)
+
+    return step
+
+
 unroll = Exercise(
     "unroll",
     chapter="04",
@@ -408,7 +472,7 @@ unroll = Exercise(
     target="rlx.networks.Memory.unroll",
     adapt=_as_unroll,
     call=lambda answer, w_h, w_x, h0, states, start: answer(
-        lambda h, x: torch.tanh(w_h @ h + w_x @ x), h0, states, start
+        _stepping(w_h, w_x), h0, states, start
     ),
     train=lambda: _parameters_after("Recall-v0", _evaluated),
     hints=(
@@ -444,6 +508,17 @@ def _():
     return w_h, w_x, torch.tensor([0.2, -0.3]), states, torch.tensor([True, False, True, False])
 
 
+@unroll.inputs
+def _(draw):
+    lengths, size, inputs = draw.lengths(1, 12, 4), draw.integer(1, 3), draw.integer(1, 3)
+    rows, grad = sum(lengths), draw.flag()
+    w_h = (draw.floats(size, size, kinds="tenths") / 3).requires_grad_()
+    w_x = (draw.floats(size, inputs, kinds="tenths") / 3).requires_grad_()
+    h0 = draw.floats(size, kinds="tenths equal").div(5).requires_grad_(grad)
+    states = draw.floats(rows, inputs, kinds="tenths whole").requires_grad_(draw.flag())
+    return w_h, w_x, h0, states, draw.ends(lengths).roll(1, 0)
+
+
 @unroll.mistake(
     "the state after the row is stored as the state entering it",
     "Your row t holds h after row t. Whoever starts there again, as `evaluate` does with a "
@@ -455,12 +530,6 @@ def _after(step, h0, states, start):
         h = step(h0 if first else h, state)
         after.append(h)
     return torch.stack(after)
-
-
-@_after.again
-def _(step, h0, states, start):
-    entering = _unroll(step, h0, states, start)
-    return torch.stack([step(h, state) for h, state in zip(entering, states)])
 
 
 @unroll.mistake(
@@ -477,14 +546,6 @@ def _detached(step, h0, states, start):
     return torch.stack(entering)
 
 
-@_detached.again
-def _(step, h0, states, start):
-    with torch.no_grad():
-        known = _unroll(step, h0, states, start)
-    after = torch.stack([step(h, state) for h, state in zip(known, states)]).roll(1, 0)
-    return torch.where(start[:, None], h0, after)
-
-
 @unroll.mistake(
     "every row starts afresh",
     "Each step is taken from h0: row t knows about row t - 1, and of nothing before. The state "
@@ -495,12 +556,6 @@ def _afresh(step, h0, states, start):
     for state, first in zip(states[:-1], start[1:]):
         entering.append(h0 if first else step(h0, state))
     return torch.stack(entering)
-
-
-@_afresh.again
-def _(step, h0, states, start):
-    after = torch.stack([step(h0, state) for state in states]).roll(1, 0)
-    return torch.where(start[:, None], h0, after)
 
 
 @unroll.mistake(
@@ -516,11 +571,6 @@ def _runs_on(step, h0, states, start):
     return torch.stack(entering)
 
 
-@_runs_on.again
-def _(step, h0, states, start):
-    return _unroll(step, h0, states, torch.arange(len(states)) == 0)
-
-
 @unroll.mistake(
     "it forgets one row too late",
     "You forget after the first row's step, so that row was entered with the old memory, and what "
@@ -532,12 +582,6 @@ def _late(step, h0, states, start):
         entering.append(h)
         h = h0 if first else step(h, state)
     return torch.stack(entering)
-
-
-@_late.again
-def _(step, h0, states, start):
-    resets = torch.cat([torch.ones(1).bool(), start[:-1]])
-    return _unroll(step, h0, states, resets)
 
 
 @unroll.mistake(
@@ -555,7 +599,33 @@ def _early(step, h0, states, start):
     return torch.stack(entering)
 
 
-@_early.again
-def _(step, h0, states, start):
-    resets = start.roll(-1)
-    return _unroll(step, h0, states, resets)
+unroll.mistake(
+    "a new episode begins with zeros, whatever h0 is",
+    "`h0` is what an episode begins with. It may be something other than zeros.",
+    ("h = h0 if first else h", "h = 0 * h0 if first else h"),
+)
+unroll.mistake(
+    "every row gets the fresh state",
+    "Nothing is ever kept: take the step, and go on with what comes out.",
+    ("        h = step(h, state)\n", ""),
+)
+unroll.mistake(
+    "the numbers come out in reverse order",
+    "The first row's state has to stand first.",
+    ("torch.stack(entering)", "torch.stack(entering[::-1])"),
+)
+unroll.mistake(
+    "only the last state is returned",
+    "Each row needs the state that enters it: keep all of them.",
+    ("torch.stack(entering)", "h"),
+)
+unroll.mistake(
+    "the gradient does not reach h0",
+    "The numbers are right. What an episode begins with may be learned, too: no `detach()`.",
+    ("h = h0 if", "h = h0.detach() if"),
+)
+unroll.mistake(
+    "all gradients are cut",
+    "The numbers are right, but nothing can be learned through them: no `no_grad()` or `detach()`.",
+    ("torch.stack(entering)", "torch.stack(entering).detach()"),
+)

@@ -36,6 +36,8 @@ reward_to_go = Exercise(
     reference=_reward_to_go,
     target="rlx.functional.discounted_returns",
     adapt=_each_episode,
+    also="Without a loop, in log2(T) rounds of whole-column arithmetic: `rlx.functional._recur`, "
+    "which the library uses, says how.",
     hints=(
         "An action can only be responsible for rewards that come after it. Which part of the "
         "episode is that, seen from step t?",
@@ -45,6 +47,11 @@ reward_to_go = Exercise(
         "every `later` in its place.",
     ),
 )
+
+
+def _ahead(n: int) -> Tensor:
+    """How many steps row k is ahead of row t: (T, T)."""
+    return torch.arange(n) - torch.arange(n)[:, None].float()
 
 
 @reward_to_go.case("four rewards of 1, gamma 0.5")
@@ -62,6 +69,17 @@ def _():
     return torch.tensor([3.0]), 0.9
 
 
+@reward_to_go.case("200 rewards of 1, gamma 0.5")
+def _():
+    return torch.ones(200), 0.5
+
+
+@reward_to_go.inputs
+def _(draw):
+    rewards = draw.floats(draw.size(1, 500))
+    return rewards.to(draw.one_of(torch.float32, torch.float64)), draw.gamma()
+
+
 @reward_to_go.mistake(
     "every step gets the return of the whole episode",
     "Your first number is right, and it is everywhere. So step t is also praised or blamed for "
@@ -70,12 +88,6 @@ def _():
 def _total(rewards, gamma):
     powers = gamma ** torch.arange(len(rewards))
     return (powers * rewards).sum().expand(len(rewards)).clone()
-
-
-@_total.again
-def _(rewards, gamma):
-    total = sum(gamma**k * float(r) for k, r in enumerate(rewards))
-    return torch.full((len(rewards),), total)
 
 
 @reward_to_go.mistake(
@@ -91,13 +103,6 @@ def _forward(rewards, gamma):
     return torch.stack(returns)
 
 
-@_forward.again
-def _(rewards, gamma):
-    steps = torch.arange(len(rewards))
-    ago = steps[:, None] - steps
-    return torch.where(ago >= 0, gamma ** ago.clamp(min=0), 0.0) @ rewards
-
-
 @reward_to_go.mistake(
     "the discount counts from the start of the episode",
     "You weigh the reward of step k by γ to the power k, for every t. Seen from step t it lies "
@@ -106,12 +111,6 @@ def _(rewards, gamma):
 def _from_start(rewards, gamma):
     weighted = gamma ** torch.arange(len(rewards)) * rewards
     return weighted.flip(0).cumsum(0).flip(0)
-
-
-@_from_start.again
-def _(rewards, gamma):
-    n = len(rewards)
-    return torch.tensor([sum(gamma**k * float(rewards[k]) for k in range(t, n)) for t in range(n)])
 
 
 @reward_to_go.mistake(
@@ -124,15 +123,6 @@ def _without_own(rewards, gamma):
     return torch.cat([gamma * returns[1:], torch.zeros(1)])
 
 
-@_without_own.again
-def _(rewards, gamma):
-    n = len(rewards)
-    return torch.tensor(
-        [sum(gamma ** (k - t) * float(rewards[k]) for k in range(t + 1, n)) for t in range(n)],
-        dtype=torch.float32,
-    )
-
-
 @reward_to_go.mistake(
     "nothing is discounted",
     "These are plain sums of the rewards to come: gamma is not used. A reward k steps ahead "
@@ -142,9 +132,47 @@ def _undiscounted(rewards, gamma):
     return rewards.flip(0).cumsum(0).flip(0)
 
 
-@_undiscounted.again
-def _(rewards, gamma):
-    return torch.stack([rewards[t:].sum() for t in range(len(rewards))])
+reward_to_go.mistake(
+    "the numbers come out in reverse order",
+    "You walk backwards, which is right, and append: so the last step's return stands first. Turn "
+    "the list round at the end, or write each number into its own place.",
+    ("return returns", "return returns.flip(0)"),
+)
+reward_to_go.mistake(
+    "γ multiplies the step's own reward",
+    "Your G_t is γ times too small, or worse: the reward of step t itself counts in full, and only "
+    "what comes after it is discounted.",
+    ("rewards[t] + gamma * later", "gamma * (rewards[t] + later)"),
+)
+reward_to_go.mistake(
+    "γ is on the reward, and not on what comes later",
+    "You discount the step's own reward. It is the other term, G_{t+1}, that is one step away.",
+    ("rewards[t] + gamma * later", "gamma * rewards[t] + later"),
+)
+reward_to_go.mistake(
+    "γ times k stands where γ to the power k belongs",
+    "Each step into the future costs one more *factor* γ.",
+)(
+    lambda rewards, gamma: (
+        torch.eye(len(rewards)) + gamma * torch.relu(_ahead(len(rewards)))
+    ).to(rewards)
+    @ rewards
+)
+reward_to_go.mistake(
+    "the last reward is forgotten",
+    "Your loop starts one step before the end, so nothing knows of the last reward: "
+    "`reversed(range(len(rewards)))` begins with it.",
+    ("range(len(rewards))", "range(len(rewards) - 1)"),
+)
+reward_to_go.mistake(
+    "the first step gets no return",
+    "Your loop stops before step 0: `reversed(range(len(rewards)))` includes it.",
+    ("range(len(rewards))", "range(1, len(rewards))"),
+)
+reward_to_go.mistake(
+    "only the next reward is looked at",
+    "You add γ times the next *reward*, not γ times the next *return*. All later ones are lost.",
+)(lambda rewards, gamma: rewards + gamma * torch.cat([rewards[1:], 0 * rewards[:1]]))
 
 
 # ---------------------------------------------------------------------- policy_gradient_loss
@@ -171,10 +199,15 @@ def _with_a_baseline() -> Tensor:
         return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
 
 
+def _policy_gradient_loss(logprobs: Tensor, advantages: Tensor) -> Tensor:
+    """Minus the mean of log-probability times advantage: a scalar from two (N,)."""
+    return -(logprobs * advantages.detach()).mean()
+
+
 policy_gradient_loss = Exercise(
     "policy_gradient_loss",
     chapter="05",
-    reference=functional.policy_gradient_loss,
+    reference=_policy_gradient_loss,
     target="rlx.functional.policy_gradient_loss",
     train=_with_a_baseline,
     hints=(
@@ -198,6 +231,13 @@ def _():
     return logprobs, torch.tensor([2.0, 1.0, -1.0, 0.5], requires_grad=True)
 
 
+@policy_gradient_loss.inputs
+def _(draw):
+    n, dtype = draw.size(1, 500), draw.one_of(torch.float32, torch.float64)
+    logprobs = -draw.floats(n, kinds="whole tenths wide").abs().to(dtype)
+    return logprobs.requires_grad_(), draw.floats(n).to(dtype).requires_grad_(draw.flag())
+
+
 @policy_gradient_loss.mistake(
     "the sign is wrong",
     "The optimizer makes this number smaller, and with it the probability of the good actions. The "
@@ -205,14 +245,6 @@ def _():
 )
 def _sign(logprobs, advantages):
     return (logprobs * advantages.detach()).mean()
-
-
-@_sign.again
-def _(logprobs, advantages):
-    total = 0.0
-    for logprob, advantage in zip(logprobs, advantages):
-        total = total + logprob * advantage.item()
-    return total / len(logprobs)
 
 
 @policy_gradient_loss.mistake(
@@ -224,11 +256,6 @@ def _means_first(logprobs, advantages):
     return -logprobs.mean() * advantages.detach().mean()
 
 
-@_means_first.again
-def _(logprobs, advantages):
-    return -sum(logprobs) / len(logprobs) * (sum(advantages.tolist()) / len(advantages))
-
-
 @policy_gradient_loss.mistake(
     "every log-probability meets the sum of all advantages",
     "You multiply the mean log-probability by the sum of the advantages, as if all steps had "
@@ -236,12 +263,6 @@ def _(logprobs, advantages):
 )
 def _sum_of_all(logprobs, advantages):
     return -logprobs.mean() * advantages.detach().sum()
-
-
-@_sum_of_all.again
-def _(logprobs, advantages):
-    table = logprobs[:, None] * advantages.detach()[None, :]  # (N, 1) with (1, N)
-    return -table.sum(1).mean()
 
 
 @policy_gradient_loss.mistake(
@@ -253,11 +274,6 @@ def _through(logprobs, advantages):
     return -(logprobs * advantages).mean()
 
 
-@_through.again
-def _(logprobs, advantages):
-    return -sum(p * a for p, a in zip(logprobs, advantages)) / len(logprobs)
-
-
 @policy_gradient_loss.mistake(
     "it uses probabilities where log-probabilities belong",
     "The gradient of log π is the gradient of π divided by π, and that division is what makes rare "
@@ -267,25 +283,63 @@ def _probabilities(logprobs, advantages):
     return -(logprobs.exp() * advantages.detach()).mean()
 
 
-@_probabilities.again
-def _(logprobs, advantages):
-    return -sum(p.exp() * a.item() for p, a in zip(logprobs, advantages)) / len(logprobs)
+policy_gradient_loss.mistake(
+    "it sums where it should average",
+    "With twice the rows the step would be twice as large, and a learning rate that works for one "
+    "batch would not for another. Divide by N: `.mean()`.",
+    ("mean()", "sum()"),
+)
+policy_gradient_loss.mistake(
+    "it stops one step early: each row has a loss of its own",
+    "An optimizer needs a single number: average over the rows.",
+    (").mean()", ")"),
+)
+policy_gradient_loss.mistake(
+    "the log-probabilities are detached, not the advantages",
+    "Now nothing can be learned at all: the policy is reached through its log-probabilities. It is "
+    "the advantages that are constants.",
+    ("logprobs * advantages.detach()", "logprobs.detach() * advantages"),
+)
+policy_gradient_loss.mistake(
+    "no gradient is left",
+    "The whole product is detached, so the optimizer has nothing to go by. Only the advantages are "
+    "constants.",
+    ("(logprobs * advantages.detach())", "(logprobs * advantages).detach()"),
+)
+policy_gradient_loss.mistake(
+    "the advantages are not used",
+    "This raises or lowers the probability of every action alike, good or bad.",
+    (" * advantages.detach()", ""),
+)
+policy_gradient_loss.mistake(
+    "the log-probabilities are added to the advantages",
+    "A weight multiplies: log-probability *times* advantage.",
+    ("logprobs * advantages", "logprobs + advantages"),
+)
 
 
 # ---------------------------------------------------------------------- normalize
 
 
+def _normalize(x: Tensor) -> Tensor:
+    """Zero mean and unit variance, or zeros where there is no spread: (N,) from (N,)."""
+    deviation, mean = torch.std_mean(x, correction=0)
+    return (x - mean) / (deviation + 1e-8)
+
+
 normalize = Exercise(
     "normalize",
     chapter="05",
-    reference=functional.normalize,
+    reference=_normalize,
     target="rlx.functional.normalize",
     train=lambda: torch.cat([brief_training(), brief_training(batch_size=1, horizon=1)]),
     hints=(
         "Subtract what the numbers have in common; divide by how far they spread.",
         "What is the spread of a single number, or of equal ones? Dividing by it must not give "
         "NaN. And torch's `std` divides by N - 1 unless you say `correction=0`.",
-        "`(x - x.mean()) / (x.std(correction=0) + 1e-8)`",
+        "`deviation, mean = torch.std_mean(x, correction=0)`, then `(x - mean) / (deviation + "
+        "1e-8)`. Computed apart, `x.mean()` of equal numbers may be rounded, and what is left is "
+        "divided by 1e-8.",
     ),
 )
 
@@ -305,6 +359,17 @@ def _():
     return (torch.tensor([2.0, 2.0, 2.0]),)
 
 
+@normalize.case("23 rows of 12.3")
+def _():
+    return (torch.full((23,), 12.3),)
+
+
+@normalize.inputs
+def _(draw):
+    x = draw.one_of(1.0, 0.001) * draw.floats(draw.size(1, 500))
+    return (x.to(draw.one_of(torch.float32, torch.float64)),)
+
+
 @normalize.mistake(
     "a single number gives NaN",
     "`x.std()` divides by N - 1, which is 0 for one number, and 0/0 is NaN: the whole network "
@@ -312,13 +377,6 @@ def _():
 )
 def _sample_deviation(x):
     return (x - x.mean()) / (x.std() + 1e-8)
-
-
-@_sample_deviation.again
-def _(x):
-    mean = sum(x) / len(x)
-    squares = sum((one - mean) ** 2 for one in x)
-    return torch.stack([(one - mean) / ((squares / (len(x) - 1)).sqrt() + 1e-8) for one in x])
 
 
 @normalize.mistake(
@@ -330,13 +388,6 @@ def _no_epsilon(x):
     return (x - x.mean()) / x.std(correction=0)
 
 
-@_no_epsilon.again
-def _(x):
-    mean = sum(x) / len(x)
-    deviation = (sum((one - mean) ** 2 for one in x) / len(x)).sqrt()
-    return torch.stack([(one - mean) / deviation for one in x])
-
-
 @normalize.mistake(
     "it divides by the variance",
     "The spread in the numbers' own unit is the standard deviation, the root of the variance. With "
@@ -344,13 +395,6 @@ def _(x):
 )
 def _variance(x):
     return (x - x.mean()) / (x.var(correction=0) + 1e-8)
-
-
-@_variance.again
-def _(x):
-    mean = sum(x) / len(x)
-    variance = sum((one - mean) ** 2 for one in x) / len(x)
-    return torch.stack([(one - mean) / (variance + 1e-8) for one in x])
 
 
 @normalize.mistake(
@@ -362,8 +406,39 @@ def _uncentred(x):
     return x / (x.std(correction=0) + 1e-8)
 
 
-@_uncentred.again
-def _(x):
-    mean = sum(x) / len(x)
-    deviation = (sum((one - mean) ** 2 for one in x) / len(x)).sqrt()
-    return torch.stack([one / (deviation + 1e-8) for one in x])
+normalize.mistake(
+    "equal numbers do not give 0",
+    "The mean of equal numbers is rounded, and what is left of them, a few millionths, you divide "
+    "by 1e-8. `torch.std_mean(x, correction=0)` gives a deviation and a mean that agree; or look "
+    "whether there is any spread first.",
+    ("torch.std_mean(x, correction=0)", "x.std(correction=0), x.mean()"),
+)
+normalize.mistake(
+    "the deviation is that of a sample",
+    "It divides by N - 1, where this exercise asks for N: `correction=0`. For a few rows the two "
+    "are far apart.",
+)(
+    lambda x: (
+        torch.zeros_like(x) if len(x) < 2 else (x - torch.std_mean(x)[1]) / (x.std() + 1e-8)
+    )
+)
+normalize.mistake(
+    "the deviation is not divided by",
+    "The mean is gone, but rewards of 1000 would still ask for another learning rate than rewards "
+    "of 1.",
+    (" / (deviation + 1e-8)", ""),
+)
+normalize.mistake(
+    "it multiplies by the deviation",
+    "Far spread numbers should come nearer: divide.",
+    ("/ (deviation", "* (deviation"),
+)
+normalize.mistake(
+    "it scales to the range from 0 to 1",
+    "That is another normalisation: here the mean has to be 0 and the deviation 1.",
+)(lambda x: (x - x.min()) / (x.max() - x.min() + 1e-8))
+normalize.mistake(
+    "the small number is far too large",
+    "1e-8 only has to keep 0/0 away. Yours shrinks small numbers.",
+    ("1e-8", "1e-3"),
+)

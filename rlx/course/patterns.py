@@ -1,0 +1,362 @@
+"""What can be said of wrong numbers, by looking at all cases in which they are wrong.
+
+A pattern is named only if every wrong case shows it that could. A single number is a multiple of
+any other, and two rows can be exchanged or shifted: one case proves little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from rlx.course.exercise import Case, Exercise
+from rlx.course.findings import Said, Trial
+from rlx.course.observe import Observed, close, numbers, observe, same_leaf, same_values
+
+
+@dataclass
+class Numbers:
+    """The part of a result that is wrong in one case."""
+
+    name: str
+    want: np.ndarray
+    got: np.ndarray
+    inputs: dict[str, Any]
+
+    @property
+    def gamma(self) -> float | None:
+        return self.inputs.get("gamma")
+
+    @property
+    def rows(self) -> int:
+        """How many rows the inputs have."""
+        for value in self.inputs.values():
+            if isinstance(value, (Tensor, np.ndarray)) and value.ndim:
+                return len(value)
+            if isinstance(value, list):
+                return len(value)
+        return 1
+
+    @property
+    def last(self) -> np.ndarray | None:
+        """Which rows are the last of their episode, if the inputs say so."""
+        rows = len(self.want) if self.want.ndim else 0
+        for name in ("end", "ends"):
+            if isinstance(self.inputs.get(name), Tensor) and len(self.inputs[name]) == rows:
+                return self.inputs[name].numpy()
+        if isinstance(start := self.inputs.get("start"), Tensor) and len(start) == rows:
+            return np.append(start.numpy()[1:], True)
+        return None
+
+
+def _wrong(trials: list[Trial]) -> list[Numbers] | None:
+    """None if what is wrong cannot be compared number by number."""
+    found = []
+    for trial in trials:
+        for name, a in trial.expected.leaves.items():
+            b = trial.found.leaves.get(name)
+            if same_leaf(a, b):
+                continue
+            x, y = numbers(a), numbers(b)
+            if x is None or y is None or x.shape != y.shape or not np.isfinite(y).all():
+                return None
+            if isinstance(a, bool) or "bool" in str(getattr(a, "dtype", "")):
+                return None  # true and false have no sign
+            found.append(Numbers(name, x, y, trial.found.inputs))
+    return found
+
+
+def _all(wrong: list[Numbers], shows: Callable[[Numbers], bool | None], at_least: int = 2) -> bool:
+    """Do all show it that could (None: could not), and enough of them?"""
+    said = [s for one in wrong if (s := shows(one)) is not None]
+    return all(said) and len(said) >= min(at_least, len(wrong))
+
+
+def _scaled(wrong: list[Numbers]) -> Said:
+    factors = []
+    for one in wrong:
+        x, y = one.want.ravel(), one.got.ravel()
+        if not x.any():
+            return None
+        factor = (y @ x) / (x @ x)
+        if not factor or not close(factor * x, y).all():
+            return None
+        factors.append(factor)
+    if sum(len(np.unique(np.abs(one.want))) for one in wrong) < 2:
+        return None  # any single number is a multiple of any other
+
+    def are(values: Callable[[Numbers], float | None]) -> bool:
+        known = [values(one) for one in wrong]
+        if any(v is None for v in known):
+            return False
+        return np.allclose(factors, known, rtol=1e-3)
+
+    if are(lambda one: -1.0):
+        return "the sign is wrong", "Every number is the negative of what it should be."
+    if np.allclose(factors, factors[0], rtol=1e-3):
+        return (
+            f"it is off by a factor of {factors[0]:.4g}",
+            f"Every number is {factors[0]:.4g} times what it should be, in every case.",
+        )
+    if are(lambda one: one.rows):
+        return "it sums where it should average", "It is too large by the number of rows."
+    if are(lambda one: 1 / one.rows):
+        return "it averages where it should sum", "It is too small by the number of rows."
+    if are(lambda one: -one.rows):
+        return "it sums where it should average, and the sign is wrong", (
+            "It is minus the right result times the number of rows."
+        )
+    if all(one.gamma not in (None, 0.0, 1.0) for one in wrong):
+        for power in (1, 2, -1, -2):
+            if are(lambda one, power=power: one.gamma**power):
+                return (
+                    f"there {'is' if abs(power) == 1 else 'are'} {_count(power)} γ too "
+                    f"{'many' if power > 0 else 'few'}",
+                    f"Every number is the right one times γ to the power {power}.",
+                )
+        powers = np.log(np.abs(factors)) / np.log([one.gamma for one in wrong])
+        if np.allclose(powers, powers.round(), atol=1e-2):
+            return (
+                "there are powers of γ too many or too few",
+                "Every number is the right one times some power of γ, another one in each case. "
+                "From which step do you count?",
+            )
+    return None
+
+
+def _count(power: int) -> str:
+    return {1: "one", 2: "two"}[abs(power)]
+
+
+def _offset(wrong: list[Numbers]) -> Said:
+    offsets = np.concatenate([(one.got - one.want).ravel() for one in wrong])
+    if len(offsets) > 2 and np.allclose(offsets, offsets[0], rtol=1e-3, atol=1e-4):
+        return f"it is off by {offsets[0]:+.4g}", "Every number differs by the same amount."
+    return None
+
+
+def _shifted(wrong: list[Numbers]) -> Said:
+    def by(k: int) -> Callable[[Numbers], bool | None]:
+        def shows(one: Numbers) -> bool | None:
+            if one.want.ndim == 0 or len(one.want) < 3 or len(np.unique(one.want, axis=0)) < 3:
+                return None
+            a, b = (one.want[:-1], one.got[1:]) if k > 0 else (one.want[1:], one.got[:-1])
+            return bool(close(a, b).all())
+
+        return shows
+
+    if _all(wrong, by(1)):
+        return "it is one row too late", "The right numbers, each one row after its own."
+    if _all(wrong, by(-1)):
+        return "it is one row too early", "The right numbers, each one row before its own."
+    return None
+
+
+def _ordered(wrong: list[Numbers]) -> Said:
+    def rows(one: Numbers) -> bool:
+        return one.want.ndim > 0 and len(np.unique(one.want, axis=0)) > 2
+
+    def reversed_(one: Numbers) -> bool | None:
+        return bool(close(one.want[::-1], one.got).all()) if rows(one) else None
+
+    def permuted(one: Numbers) -> bool | None:
+        if not rows(one):
+            return None
+        a, b = (np.array(sorted(map(tuple, x.reshape(len(x), -1)))) for x in (one.want, one.got))
+        return bool(close(a, b).all())
+
+    if _all(wrong, reversed_):
+        return "the rows are in reverse order", "The right numbers, the last one first."
+    if _all(wrong, permuted):
+        return "the rows are in another order", "The right numbers, but not in their own rows."
+    return None
+
+
+def _for_rows(wrong: list[Numbers]) -> Said:
+    """Right in some rows of every table, wrong in others."""
+
+    def bad(one: Numbers) -> np.ndarray:
+        return ~close(one.want, one.got).reshape(len(one.want), -1).all(1)
+
+    if any(one.want.ndim == 0 for one in wrong):
+        return None
+
+    def later_episodes(one: Numbers) -> bool | None:
+        if one.last is None:
+            return None
+        first = int(one.last.argmax()) + 1
+        return not bad(one)[:first].any()
+
+    def end_rows(one: Numbers) -> bool | None:
+        return None if one.last is None else not (bad(one) & ~one.last).any()
+
+    def single(row: int) -> Callable[[Numbers], bool | None]:
+        return lambda one: not np.delete(bad(one), row).any() if len(one.want) > 2 else None
+
+    if _all(wrong, end_rows):
+        return "only the episodes' last rows are wrong", "All others are right."
+    if _all(wrong, later_episodes):
+        return "it is right for the first episode only", (
+            "From the second episode on, rows are wrong: where does one begin, and what is left "
+            "over from the one before?"
+        )
+    if _all(wrong, single(0)):
+        return "only the first row is wrong", "All others are right."
+    if _all(wrong, single(-1)):
+        return "only the last row is wrong", "All others are right."
+    return None
+
+
+def _for_columns(wrong: list[Numbers]) -> Said:
+    def right_in(one: Numbers) -> np.ndarray | None:
+        if one.want.ndim != 2 or one.want.shape[1] < 2:
+            return None
+        return close(one.want, one.got).all(0)
+
+    def only(column: int) -> Callable[[Numbers], bool | None]:
+        def shows(one: Numbers) -> bool | None:
+            if (right := right_in(one)) is None:
+                return None
+            return bool(right[column]) and not np.delete(right, column).any()
+
+        return shows
+
+    for column, which in ((0, "first"), (-1, "last")):
+        if _all(wrong, only(column)):
+            return f"only the {which} component is right", "The others are wrong in every case."
+    return None
+
+
+def _growing(wrong: list[Numbers]) -> Said:
+    def shows(one: Numbers) -> bool | None:
+        if one.want.ndim != 1 or one.gamma in (None, 0.0, 1.0) or len(one.want) < 2:
+            return None
+        return bool(close(one.want * one.gamma ** np.arange(len(one.want)), one.got).all())
+
+    if _all(wrong, shows):
+        return "row t is off by γ to the power t", "From where do you count the steps?"
+    return None
+
+
+def _everywhere_the_same(wrong: list[Numbers]) -> Said:
+    def shows(one: Numbers) -> bool | None:
+        if one.want.ndim == 0 or len(one.want) < 2:
+            return None
+        return bool(close(np.broadcast_to(one.got[:1], one.got.shape), one.got).all())
+
+    if _all(wrong, shows):
+        first = all(close(one.want[:1], one.got[:1]).all() for one in wrong if one.want.ndim)
+        which = "the right number of the first row" if first else "one number for all of them"
+        return "every row gets the same", f"It is {which}; each row has one of its own."
+    return None
+
+
+PATTERNS = [_scaled, _offset, _growing, _everywhere_the_same, _shifted, _ordered, _for_rows,
+            _for_columns]  # fmt: skip
+
+
+def pattern(trials: list[Trial], which: Callable | None = None) -> tuple[Callable, Said] | None:
+    """The first pattern that the wrong numbers of these trials show, and what it says."""
+    wrong = _wrong(trials)
+    for one in PATTERNS if which is None else [which]:
+        if wrong and (said := one(wrong)):
+            return one, said
+    return None
+
+
+# ---------------------------------------------------------------------- as if
+
+
+def as_if(exercise: Exercise, trials: list[Trial]) -> Iterator[tuple[str, Trial]]:
+    """Inputs other than those given, with which the reference does what the answer does: what is
+    "as if" about them, and a trial that shows it."""
+    arguments = list(enumerate(exercise.arguments))
+    for k, name in arguments:
+        kind = type(trials[0].case.inputs()[k])
+        for words, change in _CHANGES.get(kind, ()):
+            if shown := _explains(exercise, trials, partial(_at, k=k, change=change)):
+                yield f"{name} {words}", shown
+    for k, name in arguments:
+        for j, other in arguments[:k]:
+            if shown := _explains(exercise, trials, partial(_exchanged, j=j, k=k)):
+                yield f"{other} were {name}, and {name} were {other}", shown
+
+
+def _tensor(dtype_is_bool: bool, change: Callable[[Tensor], Tensor]) -> Callable:
+    def changed(value: Tensor) -> Tensor | None:
+        is_bool = "bool" in str(value.dtype)
+        return change(value) if is_bool == dtype_is_bool else None
+
+    return changed
+
+
+_CHANGES: dict[type, list[tuple[str, Callable]]] = {
+    float: [
+        ("were 1", lambda value: 1.0),
+        ("were 0", lambda value: 0.0),
+        ("were squared", lambda value: value**2),
+        ("were 1 minus what it is", lambda value: 1 - value),
+    ],
+    Tensor: [
+        ("were false everywhere", _tensor(True, lambda x: x & ~x)),
+        ("were true everywhere", _tensor(True, lambda x: x | ~x)),
+        ("meant the opposite", _tensor(True, lambda x: ~x)),
+        ("came one row later", _tensor(True, lambda x: x.roll(1, 0))),
+        ("came one row earlier", _tensor(True, lambda x: x.roll(-1, 0))),
+        ("had the opposite sign", _tensor(False, lambda x: -x)),
+        ("stood in reverse order", _tensor(False, lambda x: x.flip(0))),
+        ("were 0", _tensor(False, lambda x: x * 0)),
+        ("came one row later", _tensor(False, lambda x: x.roll(1, 0))),
+        ("came one row earlier", _tensor(False, lambda x: x.roll(-1, 0))),
+        ("began in its second row", _tensor(False, lambda x: x[1:])),
+        ("ended a row earlier", _tensor(False, lambda x: x[:-1])),
+    ],
+    list: [
+        ("stood in reverse order", lambda x: x[::-1]),
+        ("had no first entry", lambda x: x[1:]),
+        ("had no last entry", lambda x: x[:-1]),
+        ("were sorted", lambda x: sorted(x)),
+    ],
+}
+
+
+def _at(inputs: tuple, k: int, change: Callable) -> tuple | None:
+    value = change(inputs[k])
+    return None if value is None else (*inputs[:k], value, *inputs[k + 1 :])
+
+
+def _exchanged(inputs: tuple, j: int, k: int) -> tuple | None:
+    a, b = inputs[j], inputs[k]
+    same = type(a) is type(b) and getattr(a, "shape", 0) == getattr(b, "shape", 0)
+    if not same or getattr(a, "dtype", 0) != getattr(b, "dtype", 0):
+        return None
+    return tuple(b if i == j else a if i == k else one for i, one in enumerate(inputs))
+
+
+def _explains(exercise: Exercise, trials: list[Trial], change: Callable) -> Trial | None:
+    """A trial that it explains, if it explains all of them, the right ones included."""
+    shown, wrong = None, 0
+    for trial in sorted(trials, key=lambda t: same_values(t.found, t.expected)):
+        if trial.found.error:
+            return None
+        try:
+            changed = change(trial.case.inputs())
+        except Exception:
+            return None
+        if changed is None:
+            return None
+        other = _reference(exercise, trial.case, change)
+        if other.error or not same_values(trial.found, other):
+            return None
+        if not same_values(trial.found, trial.expected):
+            shown, wrong = shown or trial, wrong + 1
+    return shown if wrong >= 3 else None
+
+
+def _reference(exercise: Exercise, case: Case, change: Callable) -> Observed:
+    return observe(exercise, exercise.reference, Case("", lambda: change(case.inputs())))

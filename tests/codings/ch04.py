@@ -1,0 +1,148 @@
+"""Other codings of the mistakes of chapter 04."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from codings import again
+
+
+def _one_by_one(h, x, w_x, w_h, b_x, b_h, finish):
+    """The same for one unit of the state after the other: `finish` makes the unit's next state."""
+    size, units = h.shape[1], []
+    for k in range(size):
+        xs = [x @ w_x[g * size + k] + b_x[g * size + k] for g in range(3)]
+        hs = [h @ w_h[g * size + k] + b_h[g * size + k] for g in range(3)]
+        units.append(finish(h[:, k], *xs, *hs))
+    return torch.stack(units, 1)
+
+
+def _unroll(step, h0: Tensor, states: Tensor, start: Tensor) -> Tensor:
+    """The recurrent state entering each row of a table: (N, H).
+
+    `states` (N, F) holds episodes back to back, `start` (N,) is True in the first row of each. An
+    episode begins with `h0` (H,); `step(h, state)` gives the state after a row."""
+    entering, h = [], h0
+    for state, first in zip(states, start):
+        h = h0 if first else h
+        entering.append(h)
+        h = step(h, state)
+    return torch.stack(entering)
+
+
+@again("gru_step", "the update gate is inverted")
+def _(h, x, w_x, w_h, b_x, b_h):
+    def finish(old, x_r, x_z, x_n, h_r, h_z, h_n):
+        candidate = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
+        return old + torch.sigmoid(x_z + h_z) * (candidate - old)
+
+    return _one_by_one(h, x, w_x, w_h, b_x, b_h, finish)
+
+
+@again("gru_step", "the candidate is returned as the next state")
+def _(h, x, w_x, w_h, b_x, b_h):
+    def finish(old, x_r, x_z, x_n, h_r, h_z, h_n):
+        return torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
+
+    return _one_by_one(h, x, w_x, w_h, b_x, b_h, finish)
+
+
+@again("gru_step", "the reset gate is missing")
+def _(h, x, w_x, w_h, b_x, b_h):
+    def finish(old, x_r, x_z, x_n, h_r, h_z, h_n):
+        z = torch.sigmoid(x_z + h_z)
+        return z * old + torch.tanh(x_n + h_n) - z * torch.tanh(x_n + h_n)
+
+    return _one_by_one(h, x, w_x, w_h, b_x, b_h, finish)
+
+
+@again("gru_step", "the reset gate is applied to h before its weights")
+def _(h, x, w_x, w_h, b_x, b_h):
+    size, units = h.shape[1], []
+    r = torch.sigmoid(x @ w_x[:size].T + b_x[:size] + h @ w_h[:size].T + b_h[:size])
+    for k in range(size):
+        a, b = size + k, 2 * size + k  # rows of the update gate and of the candidate
+        z = torch.sigmoid(x @ w_x[a] + b_x[a] + h @ w_h[a] + b_h[a])
+        n = torch.tanh(x @ w_x[b] + b_x[b] + (r * h) @ w_h[b] + b_h[b])
+        units.append(n + z * (h[:, k] - n))
+    return torch.stack(units, 1)
+
+
+@again("gru_step", "the two gates are exchanged")
+def _(h, x, w_x, w_h, b_x, b_h):
+    def finish(old, x_r, x_z, x_n, h_r, h_z, h_n):
+        n = torch.tanh(x_n + torch.sigmoid(x_z + h_z) * h_n)
+        return torch.lerp(n, old, torch.sigmoid(x_r + h_r))
+
+    return _one_by_one(h, x, w_x, w_h, b_x, b_h, finish)
+
+
+@again("forget", "all environments forget when one of them is reset")
+def _(recur_state, fresh):
+    for one in fresh.tolist():
+        if one:
+            return torch.zeros_like(recur_state)
+    return recur_state
+
+
+@again("forget", "the wrong ones forget")
+def _(recur_state, fresh):
+    rows = [h if one else torch.zeros_like(h) for h, one in zip(recur_state, fresh.tolist())]
+    return torch.stack(rows)
+
+
+@again("forget", "nobody forgets")
+def _(recur_state, fresh):
+    return torch.stack([h * 1.0 for h in recur_state])
+
+
+@again("forget", "it changes the state it was given")
+def _(recur_state, fresh):
+    for row, one in enumerate(fresh.tolist()):
+        if one:
+            recur_state[row].zero_()
+    return recur_state
+
+
+@again("forget", "the gradient is cut for everybody")
+def _(recur_state, fresh):
+    rows = [h.data * (0.0 if one else 1.0) for h, one in zip(recur_state, fresh.tolist())]
+    return torch.stack(rows)
+
+
+@again("unroll", "the state after the row is stored as the state entering it")
+def _(step, h0, states, start):
+    entering = _unroll(step, h0, states, start)
+    return torch.stack([step(h, state) for h, state in zip(entering, states)])
+
+
+@again("unroll", "the state is detached at every step")
+def _(step, h0, states, start):
+    with torch.no_grad():
+        known = _unroll(step, h0, states, start)
+    after = torch.stack([step(h, state) for h, state in zip(known, states)]).roll(1, 0)
+    return torch.where(start[:, None], h0, after)
+
+
+@again("unroll", "every row starts afresh")
+def _(step, h0, states, start):
+    after = torch.stack([step(h0, state) for state in states]).roll(1, 0)
+    return torch.where(start[:, None], h0, after)
+
+
+@again("unroll", "the memory runs on from one episode into the next")
+def _(step, h0, states, start):
+    return _unroll(step, h0, states, torch.arange(len(states)) == 0)
+
+
+@again("unroll", "it forgets one row too late")
+def _(step, h0, states, start):
+    resets = torch.cat([torch.ones(1).bool(), start[:-1]])
+    return _unroll(step, h0, states, resets)
+
+
+@again("unroll", "it forgets one row too early")
+def _(step, h0, states, start):
+    resets = start.roll(-1)
+    return _unroll(step, h0, states, resets)
