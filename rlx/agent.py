@@ -30,7 +30,8 @@ class Agent:
     `agent(policy)` runs `policy`, `agent(other)` another one, in the same environment.
 
     After each call `agent.finished` holds `returns` (sums of rewards) and `lengths` (steps) of the
-    episodes that ended during it, also of those that `segment` cut into several fragments.
+    episodes that ended during it, also of those that `segment` cut into several fragments. The
+    rewards are those that the environment paid, also behind a wrapper that normalises them.
     """
 
     def __init__(

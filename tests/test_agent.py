@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import ClipReward, NormalizeReward, TimeLimit, TransformReward, vector
 from torch import nn
 from torch.distributions import Bernoulli, Beta, Distribution, Independent, Normal
 from torch.testing import assert_close
@@ -421,6 +422,101 @@ def test_environments_side_by_side_differ():
     agent = Agent(reach("sync", SAME, "discrete"), seed=0)
     first = agent(lively(MLPPolicy, agent)).episode()[0].states
     assert len({tuple(state) for state in first.tolist()}) == 3
+
+
+# ---------------------------------------------------------------------- what was paid
+
+SINGLE = {
+    "normalised": NormalizeReward,
+    "clipped": lambda env: ClipReward(env, -1, 1),
+    "transformed": lambda env: TransformReward(env, lambda reward: 0.1 * reward - 7),
+    "twice": lambda env: ClipReward(TimeLimit(NormalizeReward(env), 99), -1, 1),
+}
+VECTOR = {
+    "normalised": vector.NormalizeReward,
+    "clipped": lambda env: vector.ClipReward(env, -1, 1),
+    "twice": lambda env: vector.RecordEpisodeStatistics(
+        vector.ClipReward(vector.NormalizeReward(env), -1, 1)
+    ),
+}
+
+
+def finished_in(env, plain, sizes=(1, 4, 2, 9, 3)):
+    """What `finished` said of both; the rewards that were learned from differ."""
+    agents, ends = (Agent(env), Agent(plain)), ([], [])
+    rewards = ([], [])
+    for agent, end, reward in zip(agents, ends, rewards):
+        for call in (*(lambda n=n: agent(Coin()).segment(n) for n in sizes),  # noqa: B023
+                     lambda: agent(Coin()).episode(), lambda: agent(Coin()).episodes(5, 2)):  # noqa: B023  # fmt: skip
+            reward += call().rewards.tolist()
+            end.append((agent.finished.returns, agent.finished.lengths))
+    assert len(rewards[0]) == len(rewards[1])
+    assert rewards[0] != rewards[1]
+    return ends
+
+
+@pytest.mark.parametrize("wrap", SINGLE)
+@pytest.mark.parametrize("mode", [None, *MODES])
+def test_finished_is_what_was_paid_behind_wrappers(wrap, mode):
+    def make(row=0, wrap=SINGLE[wrap]):
+        return wrap(Script(row, reuse=False))
+
+    if mode is None:
+        wrapped, plain = finished_in(make(), Script())
+    else:
+        wrapped, plain = finished_in(
+            SyncVectorEnv([make, lambda: make(1)], autoreset_mode=mode), scripts(2, mode)
+        )
+    assert wrapped == plain
+
+
+@pytest.mark.parametrize("wrap", VECTOR)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("face", [NativeScript, scripts])
+def test_finished_is_what_was_paid_behind_vector_wrappers(wrap, mode, face):
+    name = "autoreset_mode" if face is NativeScript else "mode"
+    wrapped, plain = finished_in(VECTOR[wrap](face(2, **{name: mode})), face(2, **{name: mode}))
+    assert wrapped == plain
+
+
+def test_behind_both_kinds_of_wrappers_and_for_several_agents():
+    env = vector.NormalizeReward(SyncVectorEnv([lambda: NormalizeReward(Script()), Script]))
+    Agent(env)
+    wrapped, plain = finished_in(env, SyncVectorEnv([Script, Script]))
+    assert wrapped == plain
+
+
+def test_looking_behind_a_wrapper_changes_nothing_else():
+    env = NormalizeReward(gymnasium.make("CartPole-v1"))
+    twin = NormalizeReward(gymnasium.make("CartPole-v1"))
+    agent = Agent(env, seed=3)
+    policy = lively(MLPPolicy, agent)
+    torch.manual_seed(0)
+    rollout = agent(policy).episode(20)
+    twin.reset(seed=3)
+    steps = [twin.step(int(action)) for action in rollout[:-1].actions[0]]
+    assert_close(rollout.rewards[:-1], torch.tensor([float(step[1]) for step in steps]))
+    assert agent.finished.returns == [len(steps)]
+    again = gymnasium.make(env.spec)
+    assert type(again) is NormalizeReward
+    copy = deepcopy(env)
+    copy.set_wrapper_attr("gravity", 1.0)
+    assert (copy.unwrapped.gravity, env.unwrapped.gravity) == (1.0, 9.8)
+
+
+def test_what_other_processes_normalise_is_not_claimed_to_be_paid():
+    env = AsyncVectorEnv([lambda: NormalizeReward(Script(reuse=False))] * 2)
+    try:
+        with pytest.warns(UserWarning, match="count normalised rewards"):
+            Agent(env)
+    finally:
+        env.close()
+    env = AsyncVectorEnv([lambda: Script(reuse=False)] * 2)
+    try:
+        wrapped, plain = finished_in(vector.NormalizeReward(env), SyncVectorEnv([Script, Script]))
+        assert wrapped == plain
+    finally:
+        env.close()
 
 
 # ---------------------------------------------------------------------- actions

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlx.columns import rows_where
 from rlx.envs.native import BatchedEnv
+from rlx.play import paid
 from rlx.play.checks import action_components
 from rlx.seeding import spawn
 
@@ -46,6 +47,7 @@ class EnvBatch:
             self._one_hot = np.arange(raw.start, raw.start + raw.n)
             self.observation_space = spaces.flatten_space(raw)
         action_components(self.action_space)  # an error now, if it is not supported
+        self.paid = paid.watch(env)
 
     # ------------------------------------------------------------------ observations in
 
@@ -60,7 +62,10 @@ class EnvBatch:
                 seeds = spawn(seed, self.num_envs)  # of one, they would make seed + i
             elif not isinstance(base, (BatchedEnv, CartPoleVectorEnv)):
                 (seeds,) = spawn(seed, 1)  # who knows what it does: far from its neighbours'
-        return self._tensor(self.env.reset(seed=seeds)[0], batched=not self.single)
+        observations = self._tensor(self.env.reset(seed=seeds)[0], batched=not self.single)
+        if self.paid:
+            self.paid()  # what is left of a call that failed
+        return observations
 
     def refresh(self, observations: Tensor, mask: np.ndarray) -> Tensor:
         """Reset those of `mask` (B,), unless they reset themselves. Returns observations."""

@@ -90,6 +90,8 @@ def collect(
                     ) from error
                 done = terminated | truncated
                 table.add_step(rewards, terminated, done)
+                if envs.paid:
+                    table.paid.append(envs.paid())
                 recur = output.recur_state
                 if envs.ghost:
                     fresh, ghost = ghost, done

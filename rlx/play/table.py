@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Finished:
-    """Sum of rewards and number of steps of each episode that ended during a call."""
+    """Sum of rewards and number of steps of each episode that ended during a call.
+
+    Rewards as the environment paid them, also where a wrapper changes those that are learned from
+    (see `rlx.play.paid`)."""
 
     returns: list[float] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
@@ -42,6 +45,7 @@ class Table:
         self.fresh: list[np.ndarray] = []
         self.ghost: list[np.ndarray] = []
         self.rewards: list[np.ndarray] = []
+        self.paid: list[np.ndarray] = []  # if it is not what the rewards say
         self.terminated: list[np.ndarray] = []
         self.done: list[np.ndarray] = []
 
@@ -147,9 +151,11 @@ class Table:
         first = np.cumsum(lengths) - lengths
         env = np.nonzero(order >= 0)[0][first]
         goes_on = ~start[first]
-        sums = np.zeros(0)
+        paid, sums = rollout.rewards.numpy(force=True), np.zeros(0)
+        if self.paid:
+            paid = flat(np.where(ghost, 0.0, lay(self.paid, 0, np.float64)), 0.0)
         if len(first):
-            sums = np.add.reduceat(rollout.rewards.numpy(force=True), first, dtype=np.float64)
+            sums = np.add.reduceat(paid, first, dtype=np.float64)
         sums = sums + np.where(goes_on, carry.returns[env], 0.0)
         steps = lengths - 1 + np.where(goes_on, carry.lengths[env], 0)
         over = flat(ghost, True)[first + lengths - 1] | once
