@@ -5,6 +5,7 @@ A column is a tensor whose first dimension is rows, a tuple or a dict of columns
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,7 @@ def rows_where(mask: Tensor | np.ndarray, column: Column, other: Column | float)
     return column.masked_fill(mask, other)
 
 
+@dataclass(eq=False)
 class Field:
     """Declares a column, in the body of a table's class: all that is known of it stands there.
 
@@ -92,24 +94,21 @@ class Field:
     - `optional`: added to rows without, it is dropped; otherwise they do not fit together.
     """
 
-    def __init__(
-        self,
-        shape: str,
-        meaning: str,
-        *,
-        step: str | None = None,
-        default: Any = None,
-        blank: str | None = "end",
-        at_end: float | None = None,
-        fill: Callable[[Any, tuple[Tensor, ...]], Column] | None = None,
-        missing: str | None = "it was built without them",
-        stored: bool = True,
-        optional: bool = False,
-    ) -> None:
-        self.__doc__ = f"{shape}: {meaning}"
-        self.number, self.flag = shape.startswith("(N,)"), shape == "(N,) bool"
-        self.step, self.default, self.blank, self.at_end = step, default, blank, at_end
-        self.fill, self.missing, self.stored, self.optional = fill, missing, stored, optional
+    shape: str
+    meaning: str
+    _: KW_ONLY
+    step: str | None = None
+    default: Any = None
+    blank: str | None = "end"
+    at_end: float | None = None
+    fill: Callable[[Any, tuple[Tensor, ...]], Column] | None = None
+    missing: str | None = "it was built without them"
+    stored: bool = True
+    optional: bool = False
+
+    def __post_init__(self) -> None:
+        self.__doc__ = f"{self.shape}: {self.meaning}"
+        self.number, self.flag = self.shape.startswith("(N,)"), self.shape == "(N,) bool"
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -124,7 +123,7 @@ class Field:
         return column
 
     def __set__(self, table: Any, column: Column) -> None:
-        table.check(self.name, column)
+        table.check({self.name: column})
         end = table.columns.get("end")
         if self.at_end is not None and end is not None and (column[end] != self.at_end).any():
             raise ValueError(

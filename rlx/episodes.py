@@ -33,7 +33,8 @@ class Episodes:
             )
         self.vectorized, self._lengths = vectorized, list(lengths)
         self._columns: dict[str, Column] = dict.fromkeys(self.COLUMNS)
-        self._put(columns)
+        self._columns.update(columns)
+        self.check({name: column for name, column in columns.items() if column is not None})
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -57,9 +58,14 @@ class Episodes:
     def why_missing(self, field: Field) -> str:
         return field.missing if len(self) else "it is empty"
 
-    def check(self, name: str, column: Column) -> None:
-        """Raises ValueError unless `column` can be the one of that `name`: one entry a row, …"""
-        field, n = self.COLUMNS.get(name), len(self)
+    def check(self, columns: dict[str, Column]) -> None:
+        """Raises ValueError unless these can be the columns of those names: one entry a row, …"""
+        n = len(self)  # a sum over all episodes: once
+        for name, column in columns.items():
+            self._check(name, column, n)
+
+    def _check(self, name: str, column: Column, n: int) -> None:
+        field = self.COLUMNS.get(name)
         number = field is not None and field.number
         parts = [column] if number or column is None else list(leaves(column))
         got = [tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__ for x in parts]
@@ -73,12 +79,6 @@ class Episodes:
             want = "bool" if field.flag else "floating-point numbers"
             raise ValueError(f"{name} must be {want}, not {column.dtype}")
 
-    def _put(self, columns: dict[str, Column]) -> None:
-        for name, column in columns.items():
-            if column is not None:
-                self.check(name, column)
-            self._columns[name] = column
-
     def __setattr__(self, name: str, value: Any) -> None:
         cls = type(self)
         if callable(getattr(cls, name, None)):
@@ -88,7 +88,7 @@ class Episodes:
         elif hasattr(cls, name + "s"):
             raise AttributeError(f"a {cls.__name__} has no {name}: did you mean {name}s?")
         else:
-            self.check(name, value)
+            self.check({name: value})
             self.columns[name] = value
 
     def __getattr__(self, name: str) -> Any:  # asked only for what is not found otherwise
@@ -110,11 +110,12 @@ class Episodes:
     ) -> Self:
         """The same rows, with other columns, or others besides, or cut into other episodes."""
         new = self._like(dict(self.columns), self.lengths if lengths is None else lengths)
-        if len(new) != len(self):
+        if lengths is not None and len(new) != len(self):
             raise ValueError(f"the lengths add up to {len(new)} rows, these are {len(self)}")
         if vectorized is not None:
             new.vectorized = vectorized
-        new._put(columns)
+        new._columns.update(columns)
+        new.check({name: column for name, column in columns.items() if column is not None})
         return new
 
     def take(self, rows: np.ndarray | Tensor, lengths: Sequence[int]) -> Self:

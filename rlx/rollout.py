@@ -32,13 +32,13 @@ def _entropy(output: Any, actions: tuple[Tensor, ...]) -> Tensor | None:
 
 def blank(columns: dict[str, Column], end: Tensor) -> dict[str, Column]:
     """The same with what their declarations say of the rows where `end` (N,) is true."""
-
-    def blanked(name: str, column: Column) -> Column:
-        field = Rollout.COLUMNS[name]
-        known = column is not None and field.at_end is not None
-        return column.masked_fill(end, field.at_end) if known else column
-
-    return {name: blanked(name, column) for name, column in columns.items()}
+    known = {name: field.at_end for name, field in Rollout.COLUMNS.items()}
+    return {
+        name: column
+        if column is None or known[name] is None
+        else column.masked_fill(end, known[name])
+        for name, column in columns.items()
+    }
 
 
 class Rollout(Episodes):
@@ -124,15 +124,9 @@ class Rollout(Episodes):
         unit = "vectorized rows" if self.vectorized else f"rows in {len(self.lengths)} episodes"
         return f"<{kind}Rollout: {len(self)} {unit}>"
 
-    def take(self, rows: np.ndarray | Tensor, lengths: Sequence[int]) -> Self:
-        """The rows of these numbers, in that order, as episodes of these `lengths`."""
-        new = super().take(rows, lengths)
-        new.frames = [self.frames[row] for row in rows] if self.frames else ()
-        return new
-
     def _like(self, columns: dict[str, Column], lengths: Sequence[int]) -> Self:
         new = super()._like(columns, lengths)
-        new._dist = None
+        new._dist, new.frames = None, ()
         return new
 
     @classmethod
@@ -195,6 +189,15 @@ class Rollout(Episodes):
         if not self._appended:
             return
         steps, self._appended = self._appended, ()
+        try:
+            whole = self._grown(steps)
+        except ValueError:
+            self._appended = steps  # nothing is lost, and the error comes again
+            raise
+        vars(self).update(vars(whole))
+
+    def _grown(self, steps: list[Step]) -> Rollout:
+        """These rows, and then `steps`."""
         end = [bool(step.end) for step in steps]
         goes_on = bool(self._lengths) and not bool(self.end[-1])
         fresh = [not goes_on, *end[:-1]]
@@ -217,7 +220,7 @@ class Rollout(Episodes):
         n, whole = len(self._lengths), self.cat([self, Rollout(lengths, **columns)])
         if n and not begins[0]:
             whole._lengths[n - 1 : n + 1] = [sum(whole._lengths[n - 1 : n + 1])]
-        vars(self).update(vars(whole))
+        return whole
 
     # ------------------------------------------------------------------ returns
 

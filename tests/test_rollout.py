@@ -724,6 +724,16 @@ def test_steps_that_do_not_fit_together(step, name):
         _ = rollout.states
 
 
+def test_steps_that_do_not_fit_are_not_lost_without_a_sound():
+    rollout = table(returns=False)
+    rollout.bonus = torch.zeros(10)
+    rollout << next(iter(table([1], first=10)))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="bonus: one has them and another has none"):
+            _ = rollout.states
+    assert len(rollout) == 11
+
+
 def test_a_vectorized_rollout_does_not_grow():
     with pytest.raises(ValueError, match="append before vectorize"):
         table().vectorize() << Step([0.0])

@@ -111,7 +111,9 @@ def _score(
             raise ValueError("this network returns no action distribution to draw from (a critic?)")
         actions = draw(dist)
         return {"actions": actions, **judge(output, actions)}
-    if dist is not None and end.any():
+    if not end.any():
+        return {"actions": actions, **judge(output, actions)}
+    if dist is not None:
         # The action at an end row may lie outside this policy's support, and the gradient of an
         # infinite log-probability is NaN even behind a mask: replace the action, then mask.
         dist.check(*actions)
