@@ -50,7 +50,9 @@ class Agent:
 
     @property
     def observation_space(self) -> gym.Space:
-        """What one environment's observations are, as policies see them (Discrete is one-hot)."""
+        """What one environment's observations are, as policies see them.
+
+        Discrete and each number of a MultiDiscrete are one-hot; doubles are floats."""
         return self.envs.observation_space
 
     @property

@@ -22,9 +22,20 @@ def linear(n_in: int, n_out: int, gain: float = math.sqrt(2)) -> nn.Linear:
     return layer
 
 
+def flat(states: Tensor) -> Tensor:
+    """One row of numbers a state, (B, n), as layers take them: bytes and integers become floats."""
+    states = states.flatten(1)
+    return states if states.is_floating_point() else states.to(torch.get_default_dtype())
+
+
+class Flat(nn.Module):
+    def forward(self, states: Tensor) -> Tensor:
+        return flat(states)
+
+
 def mlp(n_in: int, hidden: tuple[int, ...], activation: type[nn.Module] = nn.Tanh) -> nn.Sequential:
     """Linear layers and an activation in turn, which is also the last, of size `hidden[-1]`."""
-    layers: list[nn.Module] = [nn.Flatten()]
+    layers: list[nn.Module] = [Flat()]
     for n_out in hidden:
         layers += [linear(n_in, n_out), activation()]
         n_in = n_out
@@ -155,7 +166,7 @@ class Remembering(Parametric):
 
     def forward(self, *states):
         recur_state, state, *actions = states
-        features = state.flatten(1)
+        features = flat(state)
         if self.memory is None:
             return None, *self.heads(features, *actions)
         recur_state = self.memory.step(recur_state, features)
@@ -164,7 +175,7 @@ class Remembering(Parametric):
     def unroll(
         self, recur_state: tuple[Tensor, ...] | None, packed_states: PackedSequence, *actions
     ):
-        packed_states = packed_states._replace(data=packed_states.data.flatten(1))
+        packed_states = packed_states._replace(data=flat(packed_states.data))
         recur_state, outputs = self.memory.unroll(recur_state, packed_states)
         return recur_state, *self.heads(outputs, *actions)
 

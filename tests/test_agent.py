@@ -1,6 +1,7 @@
 """Agent, Parametric, ActionDistribution: what is asked of the environment, and what comes back."""
 
 import itertools
+import re
 from copy import deepcopy
 
 import gymnasium
@@ -16,7 +17,7 @@ from torch.testing import assert_close
 from worlds import LIMIT, MODES, Coin, Counter, NativeScript, Script, lively, reach, scripts
 
 import rlx
-from rlx import ActionDistribution, Agent, Parametric, Rollout, SquashedNormal
+from rlx import ActionDistribution, Agent, Parametric, Rollout, SquashedNormal, critics
 from rlx.columns import leaves
 from rlx.distributions import Categorical
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
@@ -642,12 +643,153 @@ def test_discrete_observations_come_one_hot(vector):
     assert agent(lively(GRUPolicy, agent)).episode().states.shape == (3 * agent.num_envs, 4)
 
 
-@pytest.mark.parametrize(
-    "space", [spaces.Dict(a=spaces.Discrete(2)), spaces.Tuple([spaces.Discrete(2)])]
-)
-def test_structured_observations_name_the_wrapper(space):
-    with pytest.raises(ValueError, match="FlattenObservation"):
-        Agent(Room(space, []))
+@pytest.mark.parametrize("vector", [False, True])
+def test_the_numbers_of_a_multidiscrete_observation_come_one_hot(vector):
+    space, shown = spaces.MultiDiscrete([2, 3], start=[5, 0]), [[5, 0], [6, 2], [5, 1]]
+
+    def make():
+        return Room(space, [np.array(numbers) for numbers in shown])
+
+    agent = Agent(SyncVectorEnv([make, make]) if vector else make())
+    assert agent.observation_space.shape == (5,)
+    rollout = agent(lively(GRUPolicy, agent)).episode()
+    expected = [[1, 0, 1, 0, 0], [0, 1, 0, 0, 1], [1, 0, 0, 1, 0]]
+    assert rollout.states.tolist() == expected * agent.num_envs
+    assert rollout.states.dtype == torch.float32
+
+
+def test_a_table_of_numbers_comes_one_hot_as_gymnasium_flattens_it():
+    space = spaces.MultiDiscrete([[2, 3], [1, 4]])
+    shown = [space.sample() for _ in range(4)]
+    rollout = Agent(Room(space, shown))(Coin()).episode()
+    assert rollout.states.tolist() == [spaces.flatten(space, numbers).tolist() for numbers in shown]
+
+
+WHOLE_NUMBERS = {
+    "bytes": spaces.Box(0, 255, (2, 3), np.uint8),
+    "integers": spaces.Box(-9, 9, (4,), np.int64),
+    "bits": spaces.MultiBinary(5),
+}
+
+
+def networks_for(agent):
+    both = agent.observation_space, agent.action_space
+    discrete, box = (both[0], spaces.Discrete(2)), (both[0], spaces.Box(-1, 1, (2,)))
+    yield from (cls(*both) for cls in (MLPPolicy, GRUPolicy, LSTMPolicy))
+    for memory in (None, "gru", "lstm"):
+        yield critics.QPolicy(critics.QNetwork(*discrete, memory=memory))
+        yield critics.SquashedPolicy(*box, memory=memory)
+        yield critics.NoisyPolicy(*box, memory=memory)
+        yield critics.Critic(*box, memory=memory)
+
+
+@pytest.mark.parametrize("name", WHOLE_NUMBERS)
+def test_ready_made_networks_take_whole_numbers(name):
+    space = WHOLE_NUMBERS[name]
+
+    def make():
+        return Room(space, [space.sample() for _ in range(5)])
+
+    agent = Agent(SyncVectorEnv([make] * 2))
+    rollout = agent(Coin()).segment(7, dry=True)
+    assert not rollout.states.is_floating_point()
+    floats = rollout.replace(states=rollout.states.float())
+    boxed = torch.zeros(len(rollout), 2)
+    for policy in networks_for(agent):
+        options = dict(actions=boxed) if isinstance(policy, critics.Network) else {}
+        one, two = (agent(policy).evaluate(each, **options) for each in (rollout, floats))
+        for a, b in zip(leaves(one.others), leaves(two.others), strict=True):
+            assert_close(a, b)
+        if not policy.takes_actions:
+            assert_close(one.logprobs, two.logprobs)
+        if not options:
+            assert agent(policy).episodes(2).states.dtype == rollout.states.dtype
+
+
+@pytest.mark.parametrize("name", WHOLE_NUMBERS)
+@pytest.mark.parametrize("algo", ["PPO", "A2C", "OffPAC", "DQN", "SAC"])
+def test_algorithms_learn_from_whole_numbers(name, algo):
+    space = WHOLE_NUMBERS[name]
+
+    def make():
+        room = Room(space, [space.sample() for _ in range(5)])
+        room.action_space = spaces.Box(-1, 1, (2,)) if algo == "SAC" else room.action_space
+        return room
+
+    agent = Agent(SyncVectorEnv([make] * 2))
+    made = {"DQN": critics.QNetwork, "SAC": critics.SquashedPolicy}.get(algo, GRUPolicy)
+    policy = made(agent.observation_space, agent.action_space)
+    options = {"warmup": 1} if algo in ("DQN", "SAC") else {}
+    learner = getattr(rlx.algos, algo)(agent, policy, **options)
+    before = [p.clone() for p in policy.parameters()]
+    learner.update()
+    assert any((a != b).any() for a, b in zip(before, policy.parameters()))
+
+
+def test_a_network_of_ones_own_is_told_of_whole_numbers():
+    class Own(Parametric):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(4, 2)
+
+        def forward(self, *states):
+            return None, ActionDistribution(Categorical(self.net(states[1])))
+
+    agent = Agent(Room(WHOLE_NUMBERS["integers"], [np.arange(4)] * 3))
+    with pytest.raises(ValueError, match=r"type torch.int64.*state = state.float\(\)"):
+        agent(Own()).episode()
+
+
+STRUCTURES = {
+    "Dict": spaces.Dict(a=spaces.Discrete(2), b=spaces.Box(0, 1, (2,))),
+    "Tuple": spaces.Tuple([spaces.Discrete(2), spaces.Box(0, 1, ())]),
+    "Text": spaces.Text(5),
+    "scalar": spaces.Box(0, 1, ()),
+    "whole scalar": spaces.Box(0, 9, (), np.int64),
+    "OneOf": spaces.OneOf([spaces.Discrete(2), spaces.Box(0, 1, (2,))]),
+    "Sequence": spaces.Sequence(spaces.Box(0, 1, (2,))),
+    "Graph": spaces.Graph(spaces.Box(0, 1, (2,)), None),
+    "Dict of a Sequence": spaces.Dict(a=spaces.Sequence(spaces.Discrete(2))),
+}
+
+
+@pytest.mark.parametrize("kind", ["one", "vector", "each"])
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_the_advice_for_other_observations_can_be_followed(name, kind):
+    space = STRUCTURES[name]
+
+    def make():
+        return Room(space, [space.sample() for _ in range(5)])
+
+    made = make() if kind == "one" else SyncVectorEnv([make] * 2)
+    with pytest.raises(ValueError, match="not supported: a policy sees arrays") as error:
+        Agent(made)
+    (advised,) = re.findall(r"gymnasium\.wrappers\.(?:vector\.)?\w+", str(error.value))
+    wrapper = gymnasium.wrappers
+    for part in advised.split(".")[2:]:
+        wrapper = getattr(wrapper, part)
+    if advised.endswith("TransformObservation"):
+        assert ("around each" in str(error.value)) == (kind != "one")
+        box = spaces.Box(0, 1, (2,), np.float32)
+
+        def wrapped(env):
+            return wrapper(env, lambda observation: np.zeros(2, np.float32), box)
+
+        made = wrapped(make()) if kind == "one" else SyncVectorEnv([lambda: wrapped(make())] * 2)
+    elif kind == "each":
+        made = SyncVectorEnv([lambda: gymnasium.wrappers.FlattenObservation(make())] * 2)
+    else:
+        made = wrapper(made)
+    agent = Agent(made)
+    policy = GRUPolicy(agent.observation_space, agent.action_space)
+    rollout = agent(policy).segment(9)
+    agent(policy).evaluate(rollout)
+    assert len(agent(policy).episode()) == 5 * agent.num_envs
+
+
+def test_a_space_of_somebody_elses():
+    with pytest.raises(ValueError, match="TransformObservation"):
+        Agent(Room(spaces.Space(), []))
 
 
 def test_doubles_come_as_floats():

@@ -13,7 +13,7 @@ from torch import Tensor
 from rlx.columns import rows_where
 from rlx.envs.native import BatchedEnv
 from rlx.play import paid
-from rlx.play.checks import action_components
+from rlx.play.checks import action_components, check_observations
 from rlx.seeding import spawn
 
 
@@ -36,15 +36,14 @@ class EnvBatch:
         self.same_step = mode == AutoresetMode.SAME_STEP
         raw = env.observation_space if self.single else env.single_observation_space
         self.action_space = env.action_space if self.single else env.single_action_space
-        if isinstance(raw, (spaces.Dict, spaces.Tuple)):
-            raise ValueError(
-                f"observations are a {type(raw).__name__} space; flatten them first: "
-                "gymnasium.wrappers.FlattenObservation(env)"
-            )
-        self._one_hot = None  # the values of a Discrete observation, in one-hot order
+        check_observations(raw, self.single)
+        self._one_hot = None  # how often each number is repeated, and the values in one-hot order
         self.observation_space = raw
-        if isinstance(raw, spaces.Discrete):
-            self._one_hot = np.arange(raw.start, raw.start + raw.n)
+        if isinstance(raw, (spaces.Discrete, spaces.MultiDiscrete)):
+            sizes = np.ravel(raw.n if isinstance(raw, spaces.Discrete) else raw.nvec)
+            starts = np.broadcast_to(np.ravel(raw.start), sizes.shape)
+            values = [np.arange(start, start + n) for start, n in zip(starts, sizes)]
+            self._one_hot = sizes, np.concatenate(values)
             self.observation_space = spaces.flatten_space(raw)
         action_components(self.action_space)  # an error now, if it is not supported
         self.paid = paid.watch(env)
@@ -104,7 +103,9 @@ class EnvBatch:
         if not batched:
             array = array[None]
         if self._one_hot is not None:
-            array = (array[..., None] == self._one_hot).astype(np.float32)
+            sizes, values = self._one_hot
+            array = array.reshape(len(array), len(sizes)).repeat(sizes, axis=1)
+            array = (array == values).astype(np.float32)
         elif array.dtype == np.float64:
             array = array.astype(np.float32)
         return torch.from_numpy(array).to(self.device)

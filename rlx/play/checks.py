@@ -81,9 +81,12 @@ def _checked(policy: Parametric, call: Callable, inputs: tuple, states: Tensor) 
     try:
         result = call(*inputs)
     except RuntimeError as error:
+        advice = "If it is the shapes that do not fit, it was made for another observation space."
+        if not states.is_floating_point():
+            advice = "Most layers take floats: begin with state = state.float()."
         raise ValueError(
-            f"{name} failed on {n_rows} observations of shape {tuple(states.shape[1:])}: {error}. "
-            "If it is the shapes that do not fit, it was made for another observation space."
+            f"{name} failed on {n_rows} observations of shape {tuple(states.shape[1:])} and type "
+            f"{states.dtype}: {error}. {advice}"
         ) from error
     if not isinstance(result, tuple) or len(result) < 2:
         got = f"{len(result)} value(s)" if isinstance(result, tuple) else type(result).__name__
@@ -141,6 +144,27 @@ def fits(dist: ActionDistribution | None, action_space: spaces.Space) -> None:
                 f"action component {k} is a Categorical over {component.param_shape[-1]} "
                 f"values, {space} has {n or 'real-valued actions: use a Normal'}"
             )
+
+
+def check_observations(space: spaces.Space, single: bool) -> None:
+    """Raise ValueError, with what to do, for observations that policies cannot be shown."""
+    arrays = spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary
+    if isinstance(space, arrays) and not (isinstance(space, spaces.Box) and space.shape == ()):
+        return
+    try:
+        flattens = space.is_np_flattenable
+    except NotImplementedError:  # somebody's own space
+        flattens = False
+    advice = "gymnasium.wrappers.TransformObservation(env, function, box) makes such of others"
+    if flattens:
+        vector = "" if single else "vector."
+        advice = f"gymnasium.wrappers.{vector}FlattenObservation(env) makes a row of numbers of it"
+    elif not single:
+        advice += ", around each environment before they are put side by side"
+    raise ValueError(
+        f"observations of {space} are not supported: a policy sees arrays of a fixed shape, which "
+        f"are a Box of at least one dimension, MultiBinary, MultiDiscrete or Discrete. {advice}"
+    )
 
 
 def action_components(
