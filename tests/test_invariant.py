@@ -20,6 +20,7 @@ from worlds import (
     CellLSTM,
     NativeScript,
     Script,
+    in_plain,
     lively,
     reach,
     script_length,
@@ -27,6 +28,7 @@ from worlds import (
 )
 
 import rlx
+from rlx import plain
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
 
 POLICIES = [MLPPolicy, GRUPolicy, LSTMPolicy]
@@ -46,32 +48,19 @@ def leaves(column):
     return column if isinstance(column, tuple) else () if column is None else (column,)
 
 
-def replay(policy, rollout):
-    """The invariant, stated over: one episode at a time, one row at a time, nothing batched.
-
-    Returns log-probabilities, entropies, values and the recurrent states entering each row."""
-    logprobs, entropy, values, memories = [], [], [], []
-    for episode in rollout.episodes:
-        h = None
-        if not episode.start[0] and rollout.recur_states is not None:
-            h = rlx.columns.apply(lambda part: part[:1], episode.recur_states)
-        for t in range(len(episode)):
-            memories.append(leaves(h) or [torch.zeros(1, 8)] * len(leaves(rollout.recur_states)))
-            h, dist, value = policy(h, episode.states[t : t + 1])
-            executed = 0.0 if episode.end[t] else 1.0
-            actions = tuple(action[t : t + 1] for action in episode.actions)
-            logprobs.append(executed * dist.log_prob(*actions))
-            entropy.append(executed * dist.entropy())
-            values.append(value.squeeze(-1))
-    memories = [torch.cat(parts) for parts in zip(*memories)]
-    return torch.cat(logprobs), torch.cat(entropy), torch.cat(values), memories
-
-
 def assert_same(one, two, **tolerance):
     tolerance = tolerance or TOLERANCE
     assert_close(one.logprobs, two.logprobs, **tolerance)
     assert_close(one.entropy, two.entropy, **tolerance)
     assert_close(one.others[0], two.others[0], **tolerance)
+
+
+def assert_as_plain(policy, rollout, evaluated):
+    """The invariant, stated over: one episode at a time, one row at a time, nothing batched."""
+    logprobs, entropy, (values,) = plain.evaluate(policy, in_plain(rollout))
+    assert_close(evaluated.logprobs, logprobs, **TOLERANCE)
+    assert_close(evaluated.entropy, entropy, **TOLERANCE)
+    assert_close(evaluated.others[0], values.flatten(), **TOLERANCE)
 
 
 def check_world(rollout):
@@ -104,10 +93,7 @@ def check_world(rollout):
 
 def check_invariant(agent, policy, rollout):
     evaluated = agent(policy).evaluate(rollout)
-    logprobs, entropy, values, memories = replay(policy, rollout)
-    assert_close(rollout.logprobs, logprobs, **TOLERANCE)
-    assert_close(rollout.entropy, entropy, **TOLERANCE)
-    assert_close(rollout.others[0], values, **TOLERANCE)
+    assert_as_plain(policy, rollout, rollout)
     assert_same(evaluated, rollout)
     shuffled = rollout.vectorize().shuffle()
     assert_same(agent(policy).evaluate(shuffled), shuffled)
@@ -115,8 +101,7 @@ def check_invariant(agent, policy, rollout):
     assert_same(agent(policy).evaluate(pieces), pieces)
     for batch in pieces.minibatches(min(2, len(pieces.lengths))):
         assert_same(agent(policy).evaluate(batch), batch)
-    for stored, memory in zip(leaves(rollout.recur_states), memories):
-        assert_close(stored, memory, **TOLERANCE)
+    for stored in leaves(rollout.recur_states):
         assert (stored[rollout.start] == 0).all()
 
 
@@ -258,10 +243,7 @@ def test_another_policy_evaluates_from_zeros_or_from_what_is_stored():
     sampler, other = lively(GRUPolicy, agent, 0, hidden=8), lively(GRUPolicy, agent, 1, hidden=8)
     for rollout in (agent(sampler).episode(), agent(sampler).segment(9), agent(sampler).segment(9)):
         evaluated = agent(other).evaluate(rollout)
-        logprobs, entropy, values, _ = replay(other, rollout)
-        assert_close(evaluated.logprobs, logprobs, **TOLERANCE)
-        assert_close(evaluated.entropy, entropy, **TOLERANCE)
-        assert_close(evaluated.others[0], values, **TOLERANCE)
+        assert_as_plain(other, rollout, evaluated)
         assert (evaluated.logprobs - rollout.logprobs).abs().max() > 0.1
 
 

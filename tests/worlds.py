@@ -11,6 +11,8 @@ from gymnasium.wrappers import TimeLimit
 from torch import nn
 
 import rlx
+from rlx import plain
+from rlx.columns import apply
 from rlx.envs import BatchedEnv
 from rlx.envs.reach import Reach, ReachEnv
 
@@ -181,3 +183,19 @@ def lively(cls, agent, seed=0, **kwargs):
         else:
             parameter.data = noise
     return policy
+
+
+def in_plain(rollout):
+    """The rows of a library's rollout as a plain one."""
+    table = plain.Rollout()
+    for t in range(len(rollout)):
+        table << plain.Row(
+            rollout.states[t],
+            tuple(action[t] for action in rollout.actions),
+            rollout.rewards[t].item(),
+            bool(rollout.end[t]),
+            bool(rollout.terminated[t]),
+            bool(rollout.start[t]),
+            apply(lambda h, t=t: h[t : t + 1], rollout.recur_states),
+        )
+    return table

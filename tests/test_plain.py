@@ -1,0 +1,226 @@
+"""rlx.plain is what all of rlx has to say: the fast code gives its rows, numbers and gradients.
+
+Whatever the policy, the actions, the environment and its way to reset; across segment borders."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode
+from torch.testing import assert_close
+from worlds import KIND_IDS, KINDS, MODES, REACH_STEPS, CellGRU, CellLSTM, in_plain, lively, reach
+
+import rlx
+from rlx import plain
+from rlx.columns import apply
+from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
+from rlx.seeding import spawn
+
+POLICIES = [MLPPolicy, GRUPolicy, LSTMPolicy, CellGRU, CellLSTM]
+ACTIONS = ["discrete", "continuous", "both"]
+TOLERANCE = dict(rtol=0, atol=1e-5)
+N_ENVS = 3
+
+
+@pytest.fixture
+def no_chance(monkeypatch):
+    """Numbers drawn in another order cannot be compared: take the most probable action."""
+    monkeypatch.setattr(rlx.ActionDistribution, "sample", lambda dist: dist.mode)
+    monkeypatch.setattr(
+        plain, "sample", lambda components: rlx.ActionDistribution(*components).mode
+    )
+
+
+def make(cls, kind, mode, actions):
+    torch.manual_seed(0)
+    agent = rlx.Agent(reach(kind, mode, actions), seed=0)
+    policy = lively(cls, agent, hidden=8 if cls is not MLPPolicy else (8,))
+    return agent, policy
+
+
+def assert_same_rows(table, rollout):
+    assert table.lengths == rollout.lengths
+    assert_close(table.column("state"), rollout.states, **TOLERANCE)
+    assert_close(table.column("reward"), rollout.rewards, **TOLERANCE)
+    for name in ("end", "terminated", "start"):
+        assert table.column(name).tolist() == getattr(rollout, name).tolist()
+    for t, row in enumerate(table.rows):
+        if not row.end:  # that of an end row is never executed
+            for mine, theirs in zip(row.action, rollout.actions, strict=True):
+                assert_close(mine, theirs[t], **TOLERANCE)
+        if rollout.recur_states is None:
+            assert row.recur_state is None
+            continue
+        memory = apply(lambda h, t=t: h[t : t + 1], rollout.recur_states)
+        mine = row.recur_state
+        mine = apply(torch.zeros_like, memory) if mine is None else mine
+        assert_close(
+            mine, memory if isinstance(mine, tuple) else torch.as_tensor(memory), **TOLERANCE
+        )
+
+
+def plain_envs(actions):
+    """The environments of `make(…, "sync", …)`, one by one, from the same seeds."""
+    envs = [reach("one", None, actions) for _ in range(N_ENVS)]
+    return envs, plain.begin(envs, spawn(0, N_ENVS))
+
+
+@pytest.mark.parametrize("actions", ACTIONS)
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED], ids=str)
+@pytest.mark.parametrize("cls", POLICIES)
+def test_segments_have_the_same_rows(no_chance, cls, mode, actions):
+    agent, policy = make(cls, "sync", mode, actions)
+    envs, carry = plain_envs(actions)
+    cut_in_mid_episode = False
+    for n in (5, 1, 9, 17):
+        rollout = agent(policy).segment(n)
+        table, carry = plain.play(envs, policy, carry, n)
+        assert_same_rows(table, rollout)
+        cut_in_mid_episode |= not all(episode.start[0] for episode in rollout.episodes)
+    assert cut_in_mid_episode
+    assert rollout.terminated.any()
+    assert (rollout.end & ~rollout.terminated).any()
+
+
+@pytest.mark.parametrize("actions", ACTIONS)
+@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("cls", POLICIES)
+def test_episodes_have_the_same_rows(no_chance, cls, mode, actions):
+    agent, policy = make(cls, "sync", mode, actions)
+    envs, carry = plain_envs(actions)
+    rollout = agent(policy).episodes(N_ENVS)
+    table, _ = plain.play(envs, policy, carry, REACH_STEPS)
+    firsts = [i for i, rows in enumerate(table.episodes) if is_first(table, i)]
+    assert len(firsts) == N_ENVS
+    rows = [row for i in firsts for row in table.episodes[i]]
+    assert_same_rows(plain.Rollout(rows, [table.lengths[i] for i in firsts]), rollout)
+
+
+def is_first(table, i):
+    """Is this the first episode of its environment? It is, where another environment's ended by
+    the horizon or where the table begins: the rows of each environment take REACH_STEPS steps."""
+    steps = sum(length - 1 for length in table.lengths[:i])
+    return steps % REACH_STEPS == 0
+
+
+@pytest.mark.parametrize("actions", ACTIONS)
+@pytest.mark.parametrize(("kind", "mode"), KINDS, ids=KIND_IDS)
+@pytest.mark.parametrize("cls", POLICIES)
+def test_evaluate_gives_the_same_numbers_and_gradients(cls, kind, mode, actions):
+    agent, policy = make(cls, kind, mode, actions)
+    other = lively(cls, agent, 1, hidden=8 if cls is not MLPPolicy else (8,))
+    agent(policy).segment(4)
+    for rollout in (agent(policy).segment(11), agent(policy).episode(3)):
+        table = in_plain(rollout)
+        for judge in (policy, other):
+            fast = agent(judge).evaluate(rollout)
+            slow = plain.evaluate(judge, table)
+            gradients = []
+            for logprobs, entropy, values in (
+                (fast.logprobs, fast.entropy, fast.others[0]),
+                (slow[0], slow[1], slow[2][0].flatten()),
+            ):
+                weight = torch.linspace(-1, 1, len(rollout)).sin()
+                loss = (weight * (logprobs + 0.5 * entropy + values**2)).sum()
+                judge.zero_grad()
+                loss.backward()
+                gradients.append([p.grad for p in judge.parameters() if p.grad is not None])
+            assert_close(fast.logprobs, slow[0], **TOLERANCE)
+            assert_close(fast.entropy, slow[1], **TOLERANCE)
+            assert_close(fast.others[0], slow[2][0].flatten(), **TOLERANCE)
+            assert_close(*gradients, rtol=1e-4, atol=1e-5)
+        assert_close(slow[0], slow[0] * ~rollout.end)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 0.99, 1.0])
+def test_returns_and_slices_are_the_same(gamma):
+    agent, policy = make(MLPPolicy, "sync", AutoresetMode.SAME_STEP, "discrete")
+    rollout = agent(policy).segment(20)
+    table = in_plain(rollout)
+    rewards, end = table.column("reward"), table.column("end")
+    rollout.mc_returns(gamma)
+    assert_close(plain.discounted_returns(rewards, end, gamma), rollout.returns, **TOLERANCE)
+    for episode, rows in zip(rollout.episodes, table.episodes, strict=True):
+        found = plain.discounted_return([row.reward for row in rows], gamma)
+        assert found == pytest.approx(episode.returns[0].item(), abs=1e-5)
+    for index in (slice(None, -1), slice(1, None), slice(2, 4), slice(-1, None)):
+        assert_same_rows(table[index], rollout[index])
+    assert_same_rows(table + table, rollout + rollout)
+    states, lengths = plain.drop_last(rollout.states, rollout.lengths)
+    assert_close(states, rollout[:-1].states, rtol=0, atol=0)
+    assert lengths == rollout[:-1].lengths
+
+
+@pytest.mark.parametrize("cls", [MLPPolicy, GRUPolicy, CellLSTM])
+def test_reinforce_gives_the_same_parameters(cls):
+    agent, policy = make(cls, "sync", AutoresetMode.SAME_STEP, "both")
+    twin = copy.deepcopy(policy)
+    learner = rlx.algos.REINFORCE(agent, policy, batch_size=6, gamma=0.9, entropy_reg=0.0, lr=0.01)
+    optimizer = torch.optim.Adam(twin.parameters(), lr=0.01)
+    before = copy.deepcopy(policy.state_dict())
+    for seed in range(3):
+        agent.seed(seed)
+        torch.manual_seed(seed)
+        rollout = agent(twin).episodes(6)
+        plain.reinforce(twin, optimizer, in_plain(rollout), gamma=0.9)
+        agent.seed(seed)
+        torch.manual_seed(seed)
+        learner.update()
+    assert_close(policy.state_dict(), twin.state_dict(), rtol=0, atol=1e-4)
+    assert any((before[name] - new).abs().max() > 1e-3 for name, new in twin.state_dict().items())
+
+
+def test_run_episode_is_what_an_agent_plays(no_chance):
+    agent, policy = make(MLPPolicy, "one", None, "discrete")
+    envs = [reach("one", None, "discrete")]
+    envs[0].reset(seed=0)
+
+    def act(observation):
+        _, dist, *_ = policy(None, torch.tensor(observation)[None])
+        return plain.for_env(envs[0].action_space, [dist.mode[0][0]])
+
+    agent(policy).episode()  # its reset had the seed; `run_episode` comes after that reset
+    rollout = agent(policy).episode()
+    states, actions, rewards, terminated = plain.run_episode(envs[0], act, 100)
+    assert_close(torch.tensor(np.stack(states)), rollout.states, **TOLERANCE)
+    assert actions == (rollout.actions[0][:-1] + envs[0].action_space.start).tolist()
+    assert rewards == pytest.approx(rollout.rewards[:-1].tolist(), abs=1e-5)
+    assert terminated == bool(rollout.terminated[-1])
+
+
+UNROLL = plain.unroll
+
+
+@pytest.mark.parametrize("mistake", ["memory kept at resets", "all memory cleared"])
+def test_a_mistake_in_playing_shows(no_chance, monkeypatch, mistake):
+    wrong = {
+        "memory kept at resets": lambda h, fresh: h,
+        "all memory cleared": lambda h, fresh: torch.zeros_like(h),
+    }
+    monkeypatch.setattr(plain, "forget", wrong[mistake])
+    with pytest.raises(AssertionError):
+        test_segments_have_the_same_rows(None, GRUPolicy, AutoresetMode.SAME_STEP, "both")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    {
+        "only the first component": ("log_prob", lambda c, a: plain.row_sum(c[0].log_prob(a[0]))),
+        "entropy averaged": ("entropy", lambda c: sum(plain.row_sum(x.entropy()) for x in c) / 2),
+        "memory from nothing": ("unroll", lambda step, h0, states, start: [None] * len(states)),
+        "memory cut from the gradient": (
+            "unroll",
+            lambda step, h0, states, start: [
+                apply(torch.Tensor.detach, h) for h in UNROLL(step, h0, states, start)
+            ],
+        ),
+    }.values(),
+    ids=["one component", "entropy averaged", "no memory", "no gradient through time"],
+)
+def test_a_mistake_in_evaluating_shows(monkeypatch, name, wrong):
+    monkeypatch.setattr(plain, name, wrong)
+    with pytest.raises(AssertionError):
+        test_evaluate_gives_the_same_numbers_and_gradients(
+            GRUPolicy, "sync", AutoresetMode.SAME_STEP, "both"
+        )
