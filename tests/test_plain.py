@@ -3,7 +3,10 @@
 Whatever the policy, the actions, the environment and its way to reset; across segment borders."""
 
 import copy
+import inspect
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -21,6 +24,7 @@ POLICIES = [MLPPolicy, GRUPolicy, LSTMPolicy, CellGRU, CellLSTM]
 ACTIONS = ["discrete", "continuous", "both"]
 TOLERANCE = dict(rtol=0, atol=1e-5)
 N_ENVS = 3
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 
 @pytest.fixture
@@ -224,3 +228,19 @@ def test_a_mistake_in_evaluating_shows(monkeypatch, name, wrong):
         test_evaluate_gives_the_same_numbers_and_gradients(
             GRUPolicy, "sync", AutoresetMode.SAME_STEP, "both"
         )
+
+
+# ------------------------------------------------------------------ the chapters build this file
+
+PIECES = {
+    "05_reinforce": ["normalize", "policy_gradient_loss", "reinforce"],
+}
+
+
+@pytest.mark.parametrize(
+    ("chapter", "piece"), [(c, piece) for c, pieces in PIECES.items() for piece in pieces]
+)
+def test_the_chapter_builds_it_to_the_letter(chapter, piece):
+    notebook = nbformat.read(NOTEBOOKS / f"{chapter}.ipynb", as_version=4)
+    cells = [cell.source.strip() for cell in notebook.cells if cell.cell_type == "code"]
+    assert any(inspect.getsource(getattr(plain, piece)).strip() in cell for cell in cells)
