@@ -65,6 +65,8 @@ HELP = {
     "gamma": (fraction, "discount factor"),
     "gae_lambda": (fraction, "0: TD error, 1: Monte-Carlo"),
     "lr": (amount, "learning rate"),
+    "critic_lr": (amount, "the critic's own; otherwise --lr"),
+    "temperature_lr": (amount, "the temperature's own; otherwise --lr"),
     "entropy_reg": (amount, "weight of the entropy bonus"),
     "value_coef": (amount, "weight of the value's loss"),
     "grad_clip": (amount, "bound on the gradient's norm; 0: none"),
@@ -88,6 +90,7 @@ HELP = {
     "delay": (count, "critic steps for one of the policy"),
     "target_noise": (amount, "deviation of the target's actions"),
     "target_clip": (amount, "bound on that noise"),
+    "initial_temperature": (amount, "what a nat of entropy is worth at first"),
     "entropy_target": (finite, "entropy that the temperature aims at"),
 }
 

@@ -62,18 +62,19 @@ class Replay:
             ours[rows.to(ours.device)] = theirs[-n:]
         self.rows_added += len(rollout)
 
-    def sample(self, batch: int, length: int = 2) -> Rollout:
+    def sample(self, batch: int, length: int = 2, burn_in: int = 0) -> Rollout:
         """`batch` windows of at most `length` rows: up to `length` - 1 steps and an end row.
 
         Their first rows are drawn uniformly, with replacement, from all steps in store. A window
         that reaches the end of its episode is shorter. Where it stops earlier, its last row is
         marked `end`, with reward 0: a transition, `length=2`, is the step and the state it led to.
-        Recurrent policies enter a window with the state stored at its first row.
+        Recurrent policies enter a window with the state stored at its first row. With `burn_in`,
+        only windows are drawn that begin at a reset, or in which more than so many steps follow.
 
-        Raises ValueError while nothing is in store."""
+        Raises ValueError while nothing is in store, or no window that could be drawn."""
         if length < 2:
             raise ValueError(f"windows of {length} rows: a step and where it led are two")
-        first = self._steps(batch)
+        first = self._steps(batch, burn_in)
         rows = (first[:, None] + torch.arange(length, device=first.device)) % self.capacity
         if length == 2:
             lengths, last, rows = [2] * batch, slice(1, None, 2), rows.flatten()
@@ -89,18 +90,38 @@ class Replay:
                 columns[name][last] = field.at_end
         return Rollout(lengths).replace(**columns)
 
-    def _steps(self, batch: int) -> Tensor:
-        """Rows of `batch` steps, drawn uniformly: rows that are no step are drawn again."""
+    def _steps(self, batch: int, burn_in: int) -> Tensor:
+        """First rows of `batch` windows, drawn uniformly: those that do not serve, again."""
         found, missing = [], batch
         if not len(self):
             raise ValueError("the replay is empty: add(rollout) before sample")
         while missing > 0:
             rows = torch.randint(len(self), (2 * missing + 16,), generator=self.generator)
             rows = rows.to(self.columns["end"].device)
-            rows = rows[~self.columns["end"].index_select(0, rows)][:missing]
-            found.append(rows)
-            missing -= len(rows)
+            serve = rows[self._serve(rows, burn_in)][:missing]
+            if not len(serve):  # there are few, or none
+                every = torch.arange(len(self), device=rows.device)
+                every = every[self._serve(every, burn_in)]
+                if not len(every):
+                    raise ValueError(
+                        f"no window in store has a step after its first burn_in={burn_in} rows: "
+                        "give a smaller burn_in, or store longer episodes and segments"
+                    )
+                chosen = torch.randint(len(every), (missing,), generator=self.generator)
+                serve = every[chosen.to(every.device)]
+            found.append(serve)
+            missing -= len(serve)
         return torch.cat(found)
+
+    def _serve(self, rows: Tensor, burn_in: int) -> Tensor:
+        """Do windows from here have a step to learn from? (len(rows),) bool."""
+        end = self.columns["end"]
+        inside = ~end.index_select(0, rows)
+        if not burn_in:
+            return inside
+        ahead = rows[:, None] + torch.arange(1, burn_in + 1, device=rows.device)
+        long = ~end[ahead % self.capacity].any(1)
+        return inside & (long | self.columns["start"].index_select(0, rows))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, for a checkpoint."""

@@ -44,7 +44,7 @@ MEMORY = {"mlp": None, "rnn": "gru", "lstm": "lstm"}
 
 PPO = dict(num_envs=64, n_steps=32, gamma=0.98, gae_lambda=0.9)
 DQN = dict(num_envs=64, n=5)
-CONTINUOUS = dict(num_envs=16, n_steps=4, passes=16, lr=1e-3, tau=0.01)
+CONTINUOUS = dict(num_envs=16, n_steps=4, passes=16, tau=0.01)
 WITH_MEMORY = dict(batch_size=32, n_steps=40, passes=64, length=21, burn_in=5)
 # (algorithm, recurrent): what differs from the defaults of the class. Where the gradient averages
 # over segments, or over replayed windows, num_envs is apart; otherwise it is the batch_size.

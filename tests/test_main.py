@@ -1,5 +1,6 @@
 """The command line: every flag does what it says, and a user's error is one line."""
 
+import math
 import re
 import runpy
 import shlex
@@ -294,19 +295,33 @@ def test_replaying_algorithms(command, algo, policytype, memory):
     "flag",
     ["--gamma 0.5", "--lr 0.02", "--grad_clip 0.001", "--batch_size 7", "--passes 3", "--length 3"]
     + ["--n_step 2", "--tau 0.5", "--warmup 60", "--num_envs 5", "--horizon 5", "--rbsize 40"]
-    + ["--burn_in 1", "--epsilon_steps 2"],
+    + ["--burn_in 1", "--epsilon_steps 2"]
+    + ["--critic_lr 0.02", "--temperature_lr 0.05", "--initial_temperature 0.3"],
 )
 def test_no_flag_of_theirs_is_swallowed(command, algo, flag):
-    if flag.startswith("--epsilon") and algo != "dqn":
+    name, continuous = flag.split()[0], [one for one in REPLAYING if one != "dqn"]
+    only = {"--epsilon_steps": ["dqn"], "--critic_lr": continuous}
+    if algo not in only.get(name, ["sac"] if "temperature" in name else REPLAYING):
         run = command(f"{replaying(algo)} {flag}")
         assert run.status == 2
-        assert "--epsilon_steps means nothing" in run.err
+        assert f"{name} means nothing" in run.err
         return
     memory = " --policytype rnn --burn_in 0" * ("burn_in" in flag)  # there it means something
     plain, other = (command(f"{replaying(algo)}{memory} {extra}") for extra in ("", flag))
     assert (plain.status, other.status) == (0, 0)
     assert torch.equal(plain.before, other.before)
     assert not torch.allclose(plain.after, other.after, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("algo", REPLAYING)
+@pytest.mark.parametrize("policytype", ["rnn", "lstm"])
+def test_windows_that_would_be_all_burn_in(command, algo, policytype):
+    # Of two windows in a batch both may begin within the last steps of an episode.
+    run = command(
+        f"{replaying(algo)} --policytype {policytype} --burn_in 3 --batch_size 2 --passes 40"
+    )
+    assert run.status == 0, run.err
+    assert all(math.isfinite(one.get("q", 0.0)) for one in run.history)
 
 
 @pytest.mark.parametrize("algo", REPLAYING)

@@ -1278,6 +1278,60 @@ def test_every_network_must_be_driven(kind):
     assert len(driven) == len({id(p) for p in driven})
 
 
+@continuous
+def test_a_learning_rate_for_each(kind):
+    # Adam's first step is as long as its learning rate.
+    names = ["policy", "critic"] + ["temperature"] * (kind is SAC)
+    for rates, expected in [
+        ({}, [1e-3] * 3),
+        ({"lr": 0.25}, [0.25] * 3),
+        ({"critic_lr": 0.125, "temperature_lr": 0.0}, [1e-3, 0.125, 0.0]),
+        ({"lr": 0.25, "temperature_lr": 0.5}, [0.25, 0.25, 0.5]),
+    ]:
+        if kind is not SAC:
+            rates = {name: rate for name, rate in rates.items() if name != "temperature_lr"}
+        agent = on_reach(kind)
+        torch.manual_seed(0)
+        options = {"delay": 1} if kind is TD3 else {}
+        algorithm = kind(agent, network_for(kind, agent), warmup=0, passes=1, **rates, **options)
+        before = nets_of(algorithm)
+        algorithm.update()
+        for name, rate in zip(names, expected):
+            moved = parameters(getattr(algorithm, name)) - parameters(getattr(before, name))
+            assert moved.abs().max().item() == pytest.approx(rate, rel=0.01), name
+
+
+def test_a_temperature_to_begin_with():
+    agent = on_reach(SAC)
+    options = dict(warmup=0, batch_size=8)
+    for given, alpha in [({}, 1.0), ({"initial_temperature": 0.2}, 0.2)]:
+        agent.optimizer = None
+        algorithm = SAC(agent, network_for(SAC, agent), passes=1, **options, **given)
+        assert algorithm.update()["alpha"] == pytest.approx(alpha)
+    with pytest.raises(ValueError, match=r"initial_temperature=0.*above 0"):
+        SAC(agent, network_for(SAC, agent), initial_temperature=0)
+
+
+@every_memory
+def test_an_actor_far_out_comes_back(memory):
+    # Means of 12, where the tanh is 1: entropy is worth more there than any action.
+    agent = two_boxes()
+    policy = network_for(SAC, agent, memory)
+    with torch.no_grad():
+        policy.actor[-1].bias.copy_(tensor([12.0, -12, -3, -3, 12, 12, -3, -3]))
+    options = dict(length=6, burn_in=2) if memory else {}
+    options.update(lr=0.01, temperature_lr=0.0, warmup=0, passes=100, batch_size=16)
+    algorithm = SAC(agent, policy, **options)
+    for _ in range(6):
+        assert math.isfinite(algorithm.update()["policy_loss"])
+    new = agent(policy).evaluate(agent(policy).segment(20, dry=True), greedy=True)
+    shares = [
+        (2 * (action - tensor(part.low)) / tensor(part.high - part.low) - 1).abs()
+        for action, part in zip(new.actions, agent.action_space)
+    ]
+    assert max(share.max() for share in shares) < 0.9999  # a mean of 5
+
+
 def test_a_network_of_q_values_is_made_a_policy():
     agent = on_reach(DQN)
     network = network_for(DQN, agent)

@@ -67,6 +67,39 @@ def test_every_step_is_as_likely_as_any_other():
     assert all(1000 < n < 1250 for n in drawn.values())
 
 
+def fragments(lengths, first=0):
+    """Numbered fragments, none of which begins at a reset."""
+    rollout = numbered(lengths, first)
+    return rollout.replace(start=torch.zeros_like(rollout.start))
+
+
+def test_no_window_is_all_burn_in():
+    replay = Replay(20, torch.Generator().manual_seed(0))
+    replay.add(fragments([6, 3, 2]))  # rows 0 to 5, 6 to 8, 9 and 10
+    replay.add(numbered([3], 11))  # begins at a reset
+    for burn_in, expected in [
+        (0, [*range(5), 6, 7, 9, 11, 12]),
+        (2, [0, 1, 2, 11]),
+        (3, [0, 1, 11]),
+    ]:
+        drawn = Counter(window[0] for window in windows(replay.sample(4000, 6, burn_in)))
+        assert sorted(drawn) == expected
+        mean = 4000 / len(expected)
+        assert all(abs(n - mean) < 5 * mean**0.5 for n in drawn.values())
+    assert {window[0] for window in windows(replay.sample(9, 20, 9))} == {11}
+
+
+@pytest.mark.timeout(20)
+def test_where_no_window_can_serve_it_is_said():
+    replay = Replay(10_000, torch.Generator().manual_seed(0))
+    replay.add(fragments([4] * 2000))
+    assert len(replay.sample(5, 6, 2).lengths) == 5
+    with pytest.raises(ValueError, match=r"burn_in=3 rows.*smaller burn_in"):
+        replay.sample(5, 6, 3)
+    replay.add(fragments([5]))  # now there is one, among eight thousand rows
+    assert {tuple(window) for window in windows(replay.sample(5, 6, 3))} == {tuple(range(5))}
+
+
 @pytest.mark.parametrize("length", [2, 4])
 def test_the_last_row_of_a_window_is_an_end_row(length):
     replay = Replay(100)

@@ -21,8 +21,8 @@ class Algorithm:
     A subclass writes `update()`, which samples, computes a loss, calls `self.minimize(**terms)` and
     returns `self.report(...)`: a dict of metrics under their usual names. The agent's optimizer is
     used; if it has none, it gets Adam with learning rate `lr`, for the policy and the `critics`, if
-    there are any. `grad_clip` bounds the gradient's
-    norm (0: not at all). `steps`, `episodes` and `updates` count what has been done so far,
+    there are any; or a list of one for each of these. `grad_clip` bounds the gradient's norm (0:
+    not at all). `steps`, `episodes` and `updates` count what has been done so far,
     `recent` holds the returns of the last 100 episodes.
     """
 
@@ -34,15 +34,18 @@ class Algorithm:
         agent: Agent,
         policy: Parametric,
         *critics: nn.Module,
-        lr: float = 3e-3,
+        lr: float | list[float] = 3e-3,
         grad_clip: float = 0.0,
     ) -> None:
         self.agent, self.policy, self.grad_clip = agent, policy, grad_clip
         trained = (policy, *critics)
         if agent.optimizer is None:
-            parameters = [p for module in trained for p in module.parameters()]
-            # fused: one kernel for all parameters, which for small networks is several times faster
-            agent.optimizer = torch.optim.Adam(parameters, lr=lr, fused=True)
+            rates = lr if isinstance(lr, list) else [lr] * len(trained)
+            groups = {rate: {"params": [], "lr": rate} for rate in rates}
+            for module, rate in zip(trained, rates):
+                groups[rate]["params"] += module.parameters()
+            # fused: one kernel for a whole group, which for small networks is several times faster
+            agent.optimizer = torch.optim.Adam(groups.values(), fused=True)
         driven = {id(p) for group in agent.optimizer.param_groups for p in group["params"]}
         for module in trained:
             if not any(id(p) in driven for p in module.parameters()):

@@ -21,7 +21,8 @@ class DDPG(OffPolicy):
 
     `policy` is a `NoisyPolicy`: what it adds to explore is part of its distribution, whose mode is
     what is learned. `critic` takes actions and returns Q as its extras; by default it is a `Critic`
-    of the policy's kind.
+    of the policy's kind. `lr` is the policy's learning rate, and the critic's, unless that is given
+    one of its own, `critic_lr`.
     """
 
     counters = (*OffPolicy.counters, "count")
@@ -29,10 +30,18 @@ class DDPG(OffPolicy):
     delay = 1  # critic steps for each of the policy's
 
     def __init__(
-        self, agent: Agent, policy: Parametric, *, critic: Parametric | None = None, **options
+        self,
+        agent: Agent,
+        policy: Parametric,
+        *,
+        critic: Parametric | None = None,
+        lr: float = 1e-3,
+        critic_lr: float | None = None,
+        **options,
     ) -> None:
         self.critic = critic or Critic.beside(policy, agent, self.n_critics)
-        super().__init__(agent, policy, self.critic, **options)
+        rates = [lr, lr if critic_lr is None else critic_lr]
+        super().__init__(agent, policy, self.critic, lr=rates, **options)
         self.target_policy = copy.deepcopy(policy).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.count = 0  # critic steps taken

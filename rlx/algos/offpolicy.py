@@ -75,7 +75,7 @@ class OffPolicy(Algorithm):
         metrics = []
         if len(self.replay) >= self.warmup:
             for _ in range(self.passes):
-                batch = self.replay.sample(self.batch_size, self.length)
+                batch = self.replay.sample(self.batch_size, self.length, self.burn_in)
                 metrics.append(self.improve(batch))
         # A delayed policy reports its loss only now and then: the mean of what there is.
         seen = {name: [m[name] for m in metrics if name in m] for name in ChainMap(*metrics)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,9 @@ from rlx.rollout import Rollout
 class Temperature(nn.Module):
     """What a nat of entropy is worth, as a share of reward: α, which is learned as its log."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, alpha: float, device: torch.device) -> None:
         super().__init__()
-        self.log_alpha = nn.Parameter(torch.zeros((), device=device))
+        self.log_alpha = nn.Parameter(torch.tensor(math.log(alpha), device=device))
 
     def forward(self) -> Tensor:
         return self.log_alpha.exp()
@@ -31,8 +32,10 @@ class SAC(OffPolicy):
     """Soft actor-critic (Haarnoja et al., 2018, "Soft actor-critic algorithms and applications").
 
     `policy` is a `SquashedPolicy`, or any whose actions have a gradient (`rsample`). The lower of
-    two critics is believed. The temperature α is learned so that the policy's entropy stays near
-    `entropy_target`: by default -1 for each number of an action, were its bounds -1 and 1.
+    two critics is believed. The temperature α is `initial_temperature` at first, and is learned so
+    that the policy's entropy stays near `entropy_target`: by default -1 for each number of an
+    action, were its bounds -1 and 1. `lr` is the policy's learning rate, and those of critic and
+    temperature, unless these are given one of their own, `critic_lr` and `temperature_lr`.
     """
 
     def __init__(
@@ -42,11 +45,21 @@ class SAC(OffPolicy):
         *,
         critic: Parametric | None = None,
         entropy_target: float | None = None,
+        initial_temperature: float = 1.0,
+        lr: float = 1e-3,
+        critic_lr: float | None = None,
+        temperature_lr: float | None = None,
         **options,
     ) -> None:
         self.critic = critic or Critic.beside(policy, agent, 2)
-        self.temperature = Temperature(agent.envs.device)
-        super().__init__(agent, policy, self.critic, self.temperature, **options)
+        if initial_temperature <= 0:
+            raise ValueError(
+                f"initial_temperature={initial_temperature}: it is learned as its logarithm, so it "
+                "must be above 0"
+            )
+        self.temperature = Temperature(initial_temperature, agent.envs.device)
+        rates = [lr, *(lr if own is None else own for own in (critic_lr, temperature_lr))]
+        super().__init__(agent, policy, self.critic, self.temperature, lr=rates, **options)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         if entropy_target is None:
             half_widths = [torch.as_tensor(b.high - b.low) / 2 for b in boxes(agent.action_space)]
