@@ -233,6 +233,17 @@ def test_a_mistake_in_evaluating_shows(monkeypatch, name, wrong):
 # ------------------------------------------------------------------ the chapters build this file
 
 PIECES = {
+    "04_memory": [
+        "each",
+        "memory_of",
+        "forget",
+        "Carry",
+        "begin",
+        "play",
+        "end_row",
+        "unroll",
+        "evaluate",
+    ],
     "05_reinforce": ["normalize", "policy_gradient_loss", "reinforce"],
 }
 
