@@ -94,7 +94,7 @@ FINDINGS = {
     "the shape of [0] is (3, 1), not (3,)": changed(lambda y, x: y[:, None]),
     "the shape of [0] is (2,), not (3,)": changed(lambda y, x: y[1:]),
     "the shape of [0] is (), not (3,)": changed(lambda y, x: y.sum()),
-    "the dtype is float64, not float32": changed(lambda y, x: y.double()),
+    "the dtype of [0] is float64, not float32": changed(lambda y, x: y.double()),
     "no gradient reaches x": changed(lambda y, x: y.detach()),
     "the gradient is wrong": changed(lambda y, x: y.detach() + x - x.detach()),
     "the sign is wrong": changed(lambda y, x: -y),
@@ -279,8 +279,8 @@ def test_swap_puts_everything_back():
 
 
 def test_a_card_reads_as_text_and_as_html(doubled):
-    card = examine(doubled, FINDINGS["the dtype is float64, not float32"])
-    assert str(card).startswith("✗ twice: the dtype is float64")
+    card = examine(doubled, FINDINGS["the dtype of [0] is float64, not float32"])
+    assert str(card).startswith("✗ twice: the dtype of [0] is float64")
     assert "<b>the dtype" in card._repr_html_()
 
 

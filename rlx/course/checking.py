@@ -67,6 +67,7 @@ _hints_shown: dict[str, int] = {}  # in this kernel
 def examine(exercise: Exercise, answer: Callable) -> Card:
     """What `check` finds, as a card."""
     with random_numbers_kept(), one_thread():
+        expected(exercise)  # our own time, not the answer's
         try:
             with time_limit(exercise.time_limit):
                 trials = tried(exercise, answer)

@@ -166,9 +166,10 @@ def edited(function: Callable, *replaced: tuple[str, str]) -> Callable:
         if old not in source:
             raise ValueError(f"the source of {function.__name__} has no {old!r} to replace")
         source = source.replace(old, new)
-    names = dict(sys.modules[function.__module__].__dict__)
-    exec(compile(source, f"<a mistake in {function.__name__}>", "exec"), names)
-    return names[function.__name__]
+    made: dict[str, Any] = {}
+    code = compile(source, f"<a mistake in {function.__name__}>", "exec")
+    exec(code, vars(sys.modules[function.__module__]), made)
+    return made[function.__name__]
 
 
 def source(thing: Any) -> str:

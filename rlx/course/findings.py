@@ -211,12 +211,11 @@ def _dtype(trial: Trial) -> Said:
     for (name, a), (_, b) in zip(leaves(trial.expected.value), leaves(trial.found.value)):
         if isinstance(a, Tensor) and isinstance(b, Tensor):
             if a.dtype != b.dtype:
-                what = f"{name} has" if name else "the result has"
-                return (
-                    f"the dtype is {_name(b.dtype)}, not {_name(a.dtype)}",
-                    f"Here {what} dtype {_name(b.dtype)}: later arithmetic would be done in it. "
-                    "Make it like the input.",
-                )
+                of = f" of {name}" if name else ""
+                said = "Later arithmetic would be done in it. Make it like the input."
+                if a.dtype == torch.bool:
+                    said = "A mask is true or false, as a comparison makes it: it can be an index."
+                return f"the dtype{of} is {_name(b.dtype)}, not {_name(a.dtype)}", said
             if a.device != b.device:
                 return (
                     f"the result is on {b.device}, not {a.device}",

@@ -207,3 +207,33 @@ class _(gymnasium.ObservationWrapper):
         for entry in self.keep:
             shown[entry] = observation[entry]
         return shown
+
+
+@again("make_act", "its answer is always 0")
+def _():
+    return lambda observation: 0
+
+
+@again("make_act", "it never looks at a second cue")
+def _():
+    seen = []
+
+    def act(observation):
+        if observation[-2] == 1 and not seen:
+            seen.append(int(np.flatnonzero(observation[:-2])[0]))
+        return seen[0]
+
+    return act
+
+
+_shared = []
+
+
+@again("make_act", "two acts share one memory")
+def _():
+    def act(observation):
+        if observation[-2]:
+            _shared[:] = [int(observation[:-2].argmax())]
+        return _shared[0]
+
+    return act

@@ -246,3 +246,29 @@ def _(episodes):
             if recur is not None:
                 known.append(recur)
     return torch.stack(states), torch.stack(known) if len(known) else None
+
+
+@again("pad", "episodes stand in columns")
+def _(column, lengths):
+    mask = torch.arange(max(lengths))[:, None] < torch.tensor(lengths)
+    return torch.nn.utils.rnn.pad_sequence(column.split(lengths)), mask
+
+
+@again("pad", "the mask asks which numbers are 0")
+def _(column, lengths):
+    table = torch.nn.utils.rnn.pad_sequence(column.split(lengths), batch_first=True)
+    return table, table.bool()
+
+
+@again("pad", "the rectangle is as wide as the table is long")
+def _(column, lengths):
+    table, mask = (
+        column.new_zeros(len(lengths), len(column)),
+        torch.zeros(len(lengths), len(column), dtype=torch.bool),
+    )
+    first = 0
+    for episode, length in enumerate(lengths):
+        table[episode, :length] = column[first : first + length]
+        mask[episode, :length] = True
+        first += length
+    return table, mask

@@ -148,3 +148,23 @@ def _(logits):
 @again("categorical", "each action has a sigmoid of its own")
 def _(logits):
     return Categorical(probs=1 / (1 + (-logits).exp()))
+
+
+def _entropies(logits):
+    p = logits.softmax(-1)
+    return -torch.where(p > 0, p * p.log(), 0.0).sum(-1)
+
+
+@again("choices", "the mean is taken before the exponential")
+def _(logits):
+    return _entropies(logits).mean().exp()
+
+
+@again("choices", "it returns the entropy, not its exponential")
+def _(logits):
+    return sum(_entropies(logits)) / len(logits)
+
+
+@again("choices", "each row has a number of its own")
+def _(logits):
+    return torch.stack([h.exp() for h in _entropies(logits)])

@@ -146,3 +146,30 @@ def _(step, h0, states, start):
 def _(step, h0, states, start):
     resets = start.roll(-1)
     return _unroll(step, h0, states, resets)
+
+
+def _slopes(policy, states, detach):
+    rows = [state.clone().requires_grad_() for state in states]
+    h = None
+    for row in rows:
+        if detach and h is not None:
+            h = h.detach()
+        h, dist, *_ = policy(h, row[None])
+    score = dist.log_prob(torch.zeros(1).long()).sum()
+    found = torch.autograd.grad(score, rows, allow_unused=True)
+    return [torch.zeros_like(row) if g is None else g for row, g in zip(rows, found)]
+
+
+@again("influence", "the memory is detached")
+def _(policy, states):
+    return torch.stack([g.square().sum().sqrt() for g in _slopes(policy, states, True)])
+
+
+@again("influence", "the slope is squared")
+def _(policy, states):
+    return torch.stack([g @ g for g in _slopes(policy, states, False)])
+
+
+@again("influence", "absolute values are added up")
+def _(policy, states):
+    return torch.stack([sum(abs(x) for x in g) for g in _slopes(policy, states, False)])

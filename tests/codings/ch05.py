@@ -95,3 +95,26 @@ def _(x):
     mean = sum(x) / len(x)
     deviation = (sum((one - mean) ** 2 for one in x) / len(x)).sqrt()
     return torch.stack([one / (deviation + 1e-8) for one in x])
+
+
+def _parts(gradients):
+    mean = sum(gradients) / len(gradients)
+    return sum(((g - mean) ** 2).sum() for g in gradients), (mean**2).sum()
+
+
+@again("noise", "the spread is divided by S, not by S - 1")
+def _(gradients):
+    spread, size = _parts(gradients)
+    return spread / len(gradients) / size
+
+
+@again("noise", "the spread is not divided by S - 1")
+def _(gradients):
+    spread, size = _parts(gradients)
+    return spread / size
+
+
+@again("noise", "the denominator is not squared")
+def _(gradients):
+    spread, size = _parts(gradients)
+    return spread / (len(gradients) - 1) / size.sqrt()

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from rlx.agent import Runner
-from rlx.course.exercise import Exercise
+from rlx.course.exercise import Exercise, Wrong
 from rlx.envs import cartpole
 from rlx.distributions import no_validation
 from rlx.play.checks import run
@@ -810,4 +810,108 @@ HideObservation.mistake(
     "the first entries are kept, whatever `keep` says",
     "You keep as many entries as `keep` has. It lists which ones.",
     ("[self.keep]", "[list(range(len(self.keep)))]"),
+)
+
+
+# ---------------------------------------------------------------------- make_act
+
+
+def _make_act():
+    """An `act(observation)` with a memory of its own."""
+    cue = 0
+
+    def act(observation):
+        nonlocal cue
+        if observation[-2]:
+            cue = int(observation[:-2].argmax())
+        return cue
+
+    return act
+
+
+def _recalled(answer, n, delay, cues):
+    """Two acts side by side, shown other cues: what each answers when asked."""
+    acts, answers, sensible = (answer(), answer()), ([], []), True
+    for cue in cues:
+        for t in range(delay + 1):
+            for which, act in enumerate(acts):
+                observation = np.zeros(n + 2, np.float32)
+                if t == 0:
+                    observation[(cue + which) % n] = observation[n] = 1.0
+                if t == delay:
+                    observation[n + 1] = 1.0
+                action = act(observation.copy())
+                if action is None or not 0 <= action < n or int(action) != action:
+                    raise Wrong(
+                        "it answers with something that is no action",
+                        f"Actions are whole numbers from 0 to n - 1, here {n - 1}; "
+                        f"`act` returned {action!r}.",
+                    )
+                if t == delay:
+                    answers[which].append(int(action))
+    return {"the answers": answers[0], "the answers of a second act beside it": answers[1]}
+
+
+make_act = Exercise(
+    "make_act",
+    chapter="01",
+    reference=_make_act,
+    call=_recalled,
+    also="A class with `__call__` does the same; a recurrent policy (chapter 04) learns it.",
+    hints=(
+        "What does the first observation say that the others do not? Somewhere it has to be kept.",
+        "A function inside a function can keep a variable of the outer one: `nonlocal cue`. "
+        "Write to it when the second last entry is 1.",
+        "`if observation[-2]: cue = int(observation[:-2].argmax())`, and then `return cue`.",
+    ),
+)
+make_act.arguments = ["n", "delay", "cues"]
+
+
+@make_act.case("three actions, a delay of 2, cues 1, 0, 2, 2")
+def _():
+    return 3, 2, [1, 0, 2, 2]
+
+
+@make_act.case("four actions, a delay of 3, cues 3, 1, 0")
+def _():
+    return 4, 3, [3, 1, 0]
+
+
+@make_act.inputs
+def _(draw):
+    n = draw.integer(2, 8)
+    return n, draw.integer(1, 9), [draw.integer(0, n - 1) for _ in range(draw.size(1, 8))]
+
+
+make_act.mistake(
+    "its answer is always 0",
+    "Nothing is kept, or what was kept is overwritten: while the cue is hidden its entries are "
+    "zeros, and `argmax` of zeros is 0. Look only where `observation[-2]` is 1, and keep what you "
+    "saw.",
+    ("if observation[-2]:", "if True:"),
+)
+make_act.mistake(
+    "it never looks at a second cue",
+    "From the second episode on the first cue is still in its memory. Whenever the cue is shown, "
+    "overwrite what was kept.",
+    ("if observation[-2]:", "if observation[-2] and not seen:\n            seen = True"),
+    ("    cue = 0\n", "    cue, seen = 0, False\n"),
+    ("nonlocal cue", "nonlocal cue, seen"),
+)
+make_act.mistake(
+    "two acts share one memory",
+    "The second function made by `make_act()` overwrites what the first keeps: a global variable, "
+    "or a default that is changed. Keep the memory inside `make_act`.",
+    ("    cue = 0\n", "    global cue\n    cue = 0\n"),
+    ("        nonlocal cue\n", "        global cue\n"),
+)
+make_act.mistake(
+    "its answers are one episode late",
+    "It gives the cue that was shown in the episode before: overwrite what is kept *before* it is "
+    "returned.",
+    ("    cue = 0\n", "    cue, before = 0, 0\n"),
+    ("nonlocal cue", "nonlocal cue, before"),
+    ("cue = int(", "before, cue = cue, int("),
+    ("return cue", "return before"),
 )

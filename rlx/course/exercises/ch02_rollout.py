@@ -845,3 +845,100 @@ vectorize.mistake(
     "All rows stay: what is to be left out was sliced off before.",
     ("for row in episode]", "for row in episode[:-1]]"),
 )
+
+
+# ---------------------------------------------------------------------- pad
+
+
+def _pad(column: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
+    """(rectangle, mask), both (E, T_max), from a column (N,) of E episodes."""
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    rectangle = torch.zeros(mask.shape, dtype=column.dtype)
+    rectangle[mask] = column
+    return rectangle, mask
+
+
+pad = Exercise(
+    "pad",
+    chapter="02",
+    reference=_pad,
+    results=("rectangle", "mask"),
+    also="`torch.nn.utils.rnn.pad_sequence(column.split(lengths), batch_first=True)` makes the "
+    "rectangle.",
+    hints=(
+        "Which places of the rectangle hold something? Compare each step's number with each "
+        "episode's length.",
+        "`torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]` is the mask. A boolean mask "
+        "can be an index: its true places, row by row.",
+        '`rectangle = torch.zeros(mask.shape, dtype=column.dtype)`, then `rectangle[mask] = '
+        "column`.",
+    ),
+)
+
+
+@pad.case("episodes of 2 and 3 rows")
+def _():
+    return torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]), [2, 3]
+
+
+@pad.case("episodes of 1, 4 and 1 rows, zeros among the numbers")
+def _():
+    return torch.tensor([0.0, 7.0, 0.0, 8.0, 9.0, 0.0]), [1, 4, 1]
+
+
+@pad.inputs
+def _(draw):
+    lengths = draw.lengths(1, 30)
+    column = draw.floats(sum(lengths))
+    return column.to(draw.one_of(torch.float32, torch.float64, torch.int64)), lengths
+
+
+pad.mistake(
+    "the mask is turned round",
+    "It should be true where there is something, not where there is padding.",
+    ("return rectangle, mask", "return rectangle, ~mask"),
+)
+pad.mistake(
+    "the mask asks which numbers are 0",
+    "A 0 may be a number like any other, a reward say. Only `lengths` tells where an episode ends.",
+    ("return rectangle, mask", "return rectangle, rectangle != 0"),
+)
+pad.mistake(
+    "the padding stands in front",
+    "Each episode begins in the first column: pad behind its end.",
+    ("return rectangle, mask", "return _right_aligned(rectangle, mask)"),
+)
+pad.mistake(
+    "episodes stand in columns",
+    "Each row of the rectangle is an episode: (E, T_max), not (T_max, E).",
+    ("return rectangle, mask", "return rectangle.T, mask.T"),
+)
+pad.mistake(
+    "the rectangle is as wide as the table is long",
+    "The longest episode says how wide: `max(lengths)`.",
+    ("max(lengths)", "sum(lengths)"),
+)
+pad.mistake(
+    "the rows run on into the next episode",
+    "The rectangle is filled with the column row after row, without gaps. Each episode begins a "
+    "row of its own.",
+)(
+    lambda column, lengths: (
+        torch.cat([column, column.new_zeros(len(lengths) * max(lengths) - len(column))]).view(
+            len(lengths), max(lengths)
+        ),
+        _pad(column, lengths)[1],
+    )
+)
+pad.mistake(
+    "the padding is not 0",
+    "Fill the rest with zeros.",
+    ("torch.zeros(", "torch.ones("),
+)
+
+
+def _right_aligned(rectangle: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    flipped = mask.flip(1)
+    moved = torch.zeros_like(rectangle)
+    moved[flipped] = rectangle[mask]
+    return moved, flipped

@@ -756,3 +756,101 @@ categorical.mistake(
     "A large negative number means an improbable action. The softmax knows that.",
     ("logits=logits", "probs=logits.abs() + 1e-8"),
 )
+
+
+# ---------------------------------------------------------------------- choices
+
+
+def _choices(logits: Tensor) -> Tensor:
+    """Number of equally probable actions that would be as undecided: a scalar from (B, n)."""
+    logp = logits.log_softmax(-1)
+    surprise = torch.where(logp.isinf(), 0.0, -logp)
+    return (logp.exp() * surprise).sum(-1).exp().mean()
+
+
+choices = Exercise(
+    "choices",
+    chapter="03",
+    reference=_choices,
+    also="`Categorical(logits=logits).perplexity().mean()` is the same; language models report it.",
+    hints=(
+        "From the logits to log-probabilities first; then p log p, but for forbidden actions.",
+        "`logits.log_softmax(-1)` is $-\\infty$ where an action is forbidden. Replace it there "
+        "before it is multiplied by p = 0.",
+        "`surprise = torch.where(logp.isinf(), 0.0, -logp)`, then `(logp.exp() * "
+        "surprise).sum(-1).exp().mean()`.",
+    ),
+)
+
+
+@choices.case("two rows of four equal logits")
+def _():
+    return (torch.zeros(2, 4),)
+
+
+@choices.case("unequal logits")
+def _():
+    return (torch.tensor([[0.0, 1.0, 2.0], [0.5, 0.0, -0.9]]),)
+
+
+@choices.case("one row in which an action is forbidden, one in which two are")
+def _():
+    return (torch.tensor([[0.0, 0.0, -torch.inf], [0.0, -torch.inf, -torch.inf]]),)
+
+
+@choices.inputs
+def _(draw):
+    logits = draw.floats(draw.size(1, 40), draw.integer(1, 6), kinds="tenths whole wide equal")
+    if draw.flag():
+        forbidden = torch.rand(logits.shape, generator=torch.Generator().manual_seed(1)) < 0.3
+        forbidden[:, 0] = False
+        logits = logits.masked_fill(forbidden, -torch.inf)
+    return (logits.to(draw.one_of(torch.float32, torch.float64)),)
+
+
+choices.mistake(
+    "the mean is taken before the exponential",
+    "First each row's number of choices, then their mean: `.exp().mean()`.",
+    (".exp().mean()", ".mean().exp()"),
+)
+choices.mistake(
+    "a forbidden action gives NaN",
+    "$0 \\cdot (-\\infty)$ is NaN. Where the log-probability is infinite, put 0 before "
+    "multiplying.",
+    ("torch.where(logp.isinf(), 0.0, -logp)", "-logp"),
+)
+choices.mistake(
+    "it returns the entropy, not its exponential",
+    "An entropy of log 4 means four choices: take `exp()` of each row.",
+    (".exp().mean()", ".mean()"),
+)
+choices.mistake(
+    "the sign of the entropy is turned round",
+    "H is minus the sum of p log p. Yours gives less than one choice.",
+    ("0.0, -logp", "0.0, logp"),
+)
+choices.mistake(
+    "each row has a number of its own",
+    "Average over the rows at the end: a scalar.",
+    (".exp().mean()", ".exp()"),
+)
+choices.mistake(
+    "the rows are summed, not averaged",
+    "With twice the rows there would be twice the choices.",
+    (".exp().mean()", ".exp().sum()"),
+)
+choices.mistake(
+    "the softmax runs along the rows of the batch",
+    "The actions are the last dimension: `log_softmax(-1)`.",
+    ("log_softmax(-1)", "log_softmax(0)"),
+)
+choices.mistake(
+    "the surprise is averaged, not weighed",
+    "A surprise counts as much as it is probable: p times -log p, summed.",
+    ("(logp.exp() * surprise).sum(-1)", "surprise.mean(-1)"),
+)
+choices.mistake(
+    "the number of allowed actions is counted",
+    "It takes no notice of how probable they are.",
+    ("(logp.exp() * surprise).sum(-1).exp()", "logp.isfinite().sum(-1).to(logp)"),
+)

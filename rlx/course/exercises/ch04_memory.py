@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Categorical
 
 from rlx import functional
 from rlx.columns import apply
 from rlx.course.exercise import Exercise
+from rlx.distributions import ActionDistribution
 from rlx.networks import Memory
+from rlx.policy import Parametric
 
 _own_step, _own_unroll = Memory.step, Memory.unroll
 
@@ -628,4 +631,144 @@ unroll.mistake(
     "all gradients are cut",
     "The numbers are right, but nothing can be learned through them: no `no_grad()` or `detach()`.",
     ("torch.stack(entering)", "torch.stack(entering).detach()"),
+)
+
+
+# ---------------------------------------------------------------------- influence
+
+
+def _influence(policy, states: Tensor) -> Tensor:
+    """Slope of the last row's log-probability of action 0 with respect to each row: (T,)."""
+    states, h = states.clone().requires_grad_(), None
+    for state in states:
+        h, dist, *_ = policy(h, state[None])
+    score = dist.log_prob(torch.zeros(1, dtype=torch.long))
+    (slope,) = torch.autograd.grad(score.sum(), states)
+    return slope.norm(dim=1)
+
+
+class Policy(Parametric):
+    """For the cases: weights that are given, a memory or none. An error may show its name."""
+
+    def __init__(self, w_h: Tensor, w_x: Tensor, w_a: Tensor, memory: bool) -> None:
+        super().__init__()
+        self.w_h, self.w_x, self.w_a = map(torch.nn.Parameter, (w_h, w_x, w_a))
+        self.memory = memory
+
+    def forward(self, h, state):
+        known = state @ self.w_x.T
+        if self.memory and h is not None:
+            known = known + h @ self.w_h.T
+        h = known.tanh()
+        dist = ActionDistribution(Categorical(logits=h @ self.w_a.T))
+        return (h if self.memory else None), dist, h.sum(-1)
+
+
+def _influenced(answer, w_h, w_x, w_a, memory, states) -> dict:
+    policy = Policy(w_h, w_x, w_a, memory)
+    found = answer(policy, states)
+    return {
+        "": found,
+        "does `states` ask for a gradient afterwards": states.requires_grad,
+        "did the policy's parameters get a gradient": any(
+            p.grad is not None for p in policy.parameters()
+        ),
+        "do the policy's parameters still ask for one": all(
+            p.requires_grad for p in policy.parameters()
+        ),
+    }
+
+
+influence = Exercise(
+    "influence",
+    chapter="04",
+    reference=_influence,
+    call=_influenced,
+    also="`torch.func.grad` of a function of `states` gives the same slope without `clone` and "
+    "`requires_grad_`.",
+    hints=(
+        "A gradient with respect to the observations needs observations that ask for one.",
+        "`states.clone().requires_grad_()` leaves the caller's as they are. Run through its rows, "
+        "and hand the memory on. Which of the distributions is the last?",
+        "`score = dist.log_prob(torch.zeros(1, dtype=torch.long))`, `(slope,) = "
+        "torch.autograd.grad(score.sum(), states)`, `slope.norm(dim=1)`.",
+    ),
+)
+influence.arguments = ["w_h", "w_x", "w_a", "memory", "states"]
+
+
+@influence.case("four rows, a policy with a memory")
+def _():
+    w_h, w_x = torch.tensor([[0.5, -0.4], [0.3, 0.9]]), torch.tensor([[1.0, 0.2], [-0.6, 0.4]])
+    states = torch.tensor([[1.0, 0.0], [0.5, -1.0], [-0.3, 0.2], [0.1, 0.6]])
+    return w_h, w_x, torch.tensor([[1.0, -0.5], [0.3, 0.8], [-0.7, 0.1]]), True, states
+
+
+@influence.case("the same rows, a policy without memory")
+def _():
+    w_h, w_x, w_a, _, states = influence.cases[0].inputs()
+    return w_h, w_x, w_a, False, states
+
+
+@influence.inputs
+def _(draw):
+    rows, inputs, hidden, n = (draw.integer(1, k) for k in (6, 3, 3, 3))
+    shapes = (hidden, hidden), (hidden, inputs), (n + 1, hidden)
+    weights = (draw.floats(*shape, kinds="tenths") / 4 for shape in shapes)
+    return *weights, draw.flag(), draw.floats(rows, inputs, kinds="tenths whole") / 4
+
+
+influence.mistake(
+    "the memory is not handed on",
+    "Every row is judged as if it were the first, so only the last row matters: give `h` back to "
+    "the policy.",
+    ("policy(h, state", "policy(None, state"),
+)
+influence.mistake(
+    "the memory is detached",
+    "The gradient cannot go back further than one row: no `detach()` on the way.",
+    ("policy(h, state", "policy(h if h is None else h.detach(), state"),
+)
+influence.mistake(
+    "it is the slope of the probability, not of its logarithm",
+    "Ask for the log-probability: no `exp()`.",
+    ("score.sum()", "score.exp().sum()"),
+)
+influence.mistake(
+    "the slope is squared",
+    "The norm is the root of the sum of squares.",
+    ("slope.norm(dim=1)", "slope.pow(2).sum(dim=1)"),
+)
+influence.mistake(
+    "the entries of a slope are added up",
+    "Positive and negative ones would cancel: take the norm of each row.",
+    ("slope.norm(dim=1)", "slope.sum(dim=1)"),
+)
+influence.mistake(
+    "absolute values are added up",
+    "The norm is the root of the sum of squares: `norm(dim=1)`.",
+    ("slope.norm(dim=1)", "slope.abs().sum(dim=1)"),
+)
+influence.mistake(
+    "it is one number for the whole episode",
+    "Each row has an influence of its own: `norm(dim=1)`.",
+    ("slope.norm(dim=1)", "slope.norm()"),
+)
+influence.mistake(
+    "it asks about action 1",
+    "Action 0 is asked about.",
+    ("torch.zeros(1", "torch.ones(1"),
+)
+influence.mistake(
+    "`states` itself is made to ask for a gradient",
+    "The caller's tensor is changed: from now on whatever is computed with it keeps a graph. Work "
+    "on a copy: `states.clone().requires_grad_()`.",
+    ("states.clone().requires_grad_()", "states.requires_grad_()"),
+)
+influence.mistake(
+    "the policy's parameters get a gradient as well",
+    "`backward()` leaves one in every parameter, and the next optimizer step would use it. Ask for "
+    "one gradient only: `torch.autograd.grad(score.sum(), states)`.",
+    ("(slope,) = torch.autograd.grad(score.sum(), states)",
+     "score.sum().backward(); slope = states.grad"),
 )

@@ -442,3 +442,100 @@ normalize.mistake(
     "1e-8 only has to keep 0/0 away. Yours shrinks small numbers.",
     ("1e-8", "1e-3"),
 )
+
+
+# ---------------------------------------------------------------------- noise
+
+
+def _noise(gradients: Tensor) -> Tensor:
+    """Spread of S estimates around their mean, relative to the mean: a scalar from (S, P)."""
+    return gradients.var(dim=0).sum() / gradients.mean(dim=0).pow(2).sum()
+
+
+noise = Exercise(
+    "noise",
+    chapter="05",
+    reference=_noise,
+    also="It is the inverse of a signal-to-noise ratio; as many estimates as this number, averaged, "
+    "are as large as their own error (McCandlish et al., 2018).",
+    hints=(
+        "The mean over the estimates is one vector; so is the variance. Which of the two "
+        "dimensions is it taken over?",
+        "The numerator is the sum of the P variances, each over S estimates with S - 1; the "
+        "denominator the sum of the P squares of the means.",
+        "`gradients.var(dim=0).sum() / gradients.mean(dim=0).pow(2).sum()`",
+    ),
+)
+
+
+@noise.case("two estimates, (1, 0) and (3, 0)")
+def _():
+    return (torch.tensor([[1.0, 0.0], [3.0, 0.0]]),)
+
+
+@noise.case("three estimates of two numbers")
+def _():
+    return (torch.tensor([[1.0, 2.0], [3.0, 2.0], [2.0, 5.0]]),)
+
+
+@noise.case("three equal estimates")
+def _():
+    return (torch.tensor([[3.0, 4.0]] * 3),)
+
+
+@noise.inputs
+def _(draw):
+    estimates, size = draw.size(2, 60), draw.integer(1, 6)
+    gradients = draw.floats(estimates, size, kinds="tenths whole wide") + draw.one_of(7.0, 200.0)
+    return (gradients.to(draw.one_of(torch.float32, torch.float64)),)
+
+
+noise.mistake(
+    "the spread is divided by S, not by S - 1",
+    "The mean was estimated from the same numbers, so they lie nearer to it than to the true one: "
+    "S - 1, which is what torch's `var` does by itself.",
+    ("var(dim=0)", "var(dim=0, correction=0)"),
+)
+noise.mistake(
+    "the deviation stands where the variance belongs",
+    "The squares are summed; no root is taken: `var`, not `std`.",
+    ("var(dim=0)", "std(dim=0)"),
+)
+noise.mistake(
+    "the denominator is not squared",
+    "It is the square of the mean's norm: `pow(2).sum()`.",
+    ("gradients.mean(dim=0).pow(2).sum()", "gradients.mean(dim=0).norm()"),
+)
+noise.mistake(
+    "the fraction is turned upside down",
+    "Noise divided by signal: yours is the signal divided by the noise.",
+    (
+        "gradients.var(dim=0).sum() / gradients.mean(dim=0).pow(2).sum()",
+        "gradients.mean(dim=0).pow(2).sum() / gradients.var(dim=0).sum()",
+    ),
+)
+noise.mistake(
+    "the spread is averaged over the P numbers",
+    "$\\lVert g_i - \\bar g \\rVert^2$ is a sum of P squares.",
+    ("var(dim=0).sum()", "var(dim=0).mean()"),
+)
+noise.mistake(
+    "it averages over the P numbers, not over the estimates",
+    "The estimates are the rows: `dim=0`.",
+    ("dim=0", "dim=1"),
+)
+noise.mistake(
+    "the spread is not divided by S - 1",
+    "More estimates would look noisier: it is the mean of the squares, with S - 1.",
+    ("gradients.var(dim=0).sum()", "(gradients - gradients.mean(dim=0)).pow(2).sum()"),
+)
+noise.mistake(
+    "all numbers go into one variance",
+    "Each of the P numbers has a mean of its own: `var(dim=0)`, then sum.",
+    ("gradients.var(dim=0).sum()", "gradients.var()"),
+)
+noise.mistake(
+    "the mean of squares stands where the square of the mean belongs",
+    "Average the estimates first, and square then.",
+    ("gradients.mean(dim=0).pow(2).sum()", "gradients.pow(2).mean(dim=0).sum()"),
+)
