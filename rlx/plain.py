@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import gymnasium
 import numpy as np
@@ -27,9 +27,7 @@ Memory = Tensor | tuple[Tensor, ...] | None
 # --- An episode (chapter 01) ----------------------------------------------------------------------
 
 
-def run_episode(
-    env: gymnasium.Env, act: Callable[[Any], Any], horizon: int
-) -> tuple[list, list, list[float], bool]:
+def run_episode(env: gymnasium.Env, act: Callable, horizon: int) -> tuple[list, list, list, bool]:
     """One episode of at most `horizon` steps: states (T + 1), actions (T), rewards (T), flag.
 
     The flag says whether the world has ended: a time limit only stops us from looking."""
@@ -46,7 +44,7 @@ def run_episode(
     return states, actions, rewards, terminated
 
 
-def discounted_return(rewards: Sequence[float], gamma: float) -> float:
+def discounted_return(rewards: list[float], gamma: float) -> float:
     """What an episode is worth: G = Σ γᵗ rₜ."""
     return sum(gamma**t * reward for t, reward in enumerate(rewards))
 
@@ -63,19 +61,19 @@ class Row(NamedTuple):
     end: bool = False
     terminated: bool = False
     start: bool = False  # the first row after a reset
-    recur_state: Memory = None  # the memory entering this row, (1, H); None where it begins
+    recur_state: Any = None  # the memory entering this row (chapter 04); None where it begins
 
 
 class Rollout:
     """Rows of several episodes, one after the other. Each ends with an end row."""
 
-    def __init__(self, rows: Iterable[Row] = (), lengths: Iterable[int] = ()) -> None:
+    def __init__(self, rows: Iterable[Row] = (), lengths: Iterable[int] = ()):
         self.rows, self.lengths = list(rows), list(lengths)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __lshift__(self, row: Row) -> Rollout:
+    def __lshift__(self, row: Row) -> Self:
         if not self.rows or self.rows[-1].end:
             self.lengths.append(0)
         self.lengths[-1] += 1
@@ -91,12 +89,12 @@ class Rollout:
         borders = [0, *accumulate(self.lengths)]
         return [self.rows[a:b] for a, b in pairwise(borders)]
 
-    def __getitem__(self, index: slice) -> Rollout:
+    def __getitem__(self, index: slice) -> Self:
         parts = [rows[index] for rows in self.episodes]
         rows = [row for part in parts for row in part]
         return Rollout(rows, [len(part) for part in parts if part])
 
-    def __add__(self, other: Rollout) -> Rollout:
+    def __add__(self, other: Self) -> Self:
         return Rollout(self.rows + other.rows, self.lengths + other.lengths)
 
 

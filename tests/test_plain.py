@@ -233,6 +233,7 @@ def test_a_mistake_in_evaluating_shows(monkeypatch, name, wrong):
 # ------------------------------------------------------------------ the chapters build this file
 
 PIECES = {
+    "01_loop": ["run_episode", "discounted_return"],
     "03_policies": ["row_sum", "sample", "log_prob", "entropy", "for_env"],
     "04_memory": [
         "each",

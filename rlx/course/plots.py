@@ -91,3 +91,80 @@ class Knob:
         first = self.redraw()
         widget = self.box._repr_mimebundle_()
         return {**widget, "text/html": first._repr_html_(), "text/plain": repr(first)}
+
+
+def axes(height: float = 2.6, **labels):
+    """Empty axes of a notebook's width. `labels`: xlabel, ylabel, title and so on."""
+    ax = Figure(figsize=(6.2, height), dpi=100, layout="constrained").subplots()
+    ax.set(**labels)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def lines(
+    series: Mapping[str, Sequence[float]],
+    *,
+    alt: str,
+    dots: Mapping[str, int] | None = None,
+    dotted: Sequence[int] = (),
+    shaded: Sequence[tuple[float, float]] = (),
+    **labels: str,
+) -> Picture:
+    """Each series as a line over 0, 1, 2, …, with its name; none for an empty name.
+
+    One of shape (seeds, places) becomes a thin line for each seed, and a thick one, their mean.
+    `dots` names points of the first series; `dotted` are places of vertical lines; `shaded` ranges
+    of y. `alt` says what is to be seen."""
+    ax = axes(**labels)
+    for (name, values), colour in zip(series.items(), COLOURS):
+        seeds = np.atleast_2d(values)
+        if len(seeds) > 1:
+            ax.plot(seeds.T, color=colour, lw=0.8, alpha=0.3)
+        ax.plot(seeds.mean(axis=0), ".-", color=colour, lw=len(seeds) ** 0.3, label=name or None)
+    first = next(iter(series.values()))
+    for (name, place), colour in zip((dots or {}).items(), COLOURS[3:]):
+        ax.plot(place, first[place], "o", color=colour, markersize=9, label=name)
+    for place in dotted:
+        ax.axvline(place, color="0.6", linestyle=":")
+    for low, high in shaded:
+        ax.axhspan(low, high, color=COLOURS[3], alpha=0.25, lw=0)
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(frameon=False)
+    return Picture(ax.figure, alt)
+
+
+def bars(series: Mapping[str, Sequence[float]], *, alt: str, **labels) -> Picture:
+    """Each series as bars over 0, 1, 2, …, one in front of the other."""
+    ax = axes(**labels)
+    for (name, values), colour in zip(series.items(), COLOURS):
+        ax.bar(range(len(values)), values, color=colour, label=name)
+    ax.legend(frameon=False)
+    return Picture(ax.figure, alt)
+
+
+def rectangle(numbers, *, alt: str, **labels: str) -> Picture:
+    """A table of numbers (rows, columns), as a rectangle: the larger, the darker."""
+    ax = axes(**labels)
+    ax.imshow(numbers, aspect="auto", cmap="Blues", vmin=0, interpolation="none")
+    return Picture(ax.figure, alt)
+
+
+def strip(
+    end: Sequence[bool],
+    numbers: Sequence[float],
+    title: str,
+    kept: Sequence[bool] | None = None,
+) -> Picture:
+    """A table of steps: a box with its number for each row, a colour for each episode.
+
+    End rows are white; rows that are not `kept` are pale."""
+    ax, episode = axes(1.2, xlabel="row", yticks=[], ylim=(0, 1), title=title), 0
+    for i, (last, number) in enumerate(zip(end, numbers)):
+        colour, alpha = COLOURS[episode % 5], 1.0 if kept is None or kept[i] else 0.15
+        face, ink = ("white", "black") if last else (colour, "white")
+        ax.bar(i, 1, width=0.85, color=face, edgecolor=colour, linewidth=2, alpha=alpha)
+        ax.annotate(f"{number:.3g}", (i, 0.5), ha="center", va="center", color=ink, fontsize=8)
+        episode += bool(last)
+    ax.set_xticks(range(len(numbers)))
+    ax.spines[:].set_visible(False)
+    return Picture(ax.figure, f"{title}: rows of {episode} episodes")
