@@ -234,6 +234,7 @@ def test_a_mistake_in_evaluating_shows(monkeypatch, name, wrong):
 
 PIECES = {
     "01_loop": ["run_episode", "discounted_return"],
+    "02_rollout": ["Row", "Rollout", "discounted_returns", "drop_last"],
     "03_policies": ["row_sum", "sample", "log_prob", "entropy", "for_env"],
     "04_memory": [
         "each",

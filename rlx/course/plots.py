@@ -121,6 +121,7 @@ def lines(
         if len(seeds) > 1:
             ax.plot(seeds.T, color=colour, lw=0.8, alpha=0.3)
         ax.plot(seeds.mean(axis=0), ".-", color=colour, lw=len(seeds) ** 0.3, label=name or None)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     first = next(iter(series.values()))
     for (name, place), colour in zip((dots or {}).items(), COLOURS[3:]):
         ax.plot(place, first[place], "o", color=colour, markersize=9, label=name)
