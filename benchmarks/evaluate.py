@@ -47,8 +47,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     agent = rlx.Agent(rlx.envs.make("rlx/Reach-v0", max_episode_steps=500), seed=0)
-    spaces = agent.observation_space, agent.action_space
-    policy = rlx.networks.MLPPolicy(*spaces)
+    policy = rlx.networks.MLPPolicy(agent)
     rollout = agent(policy).episode(dry=True).vectorize()
     steps = rollout.minibatches(len(rollout))
 
@@ -59,7 +58,7 @@ def main() -> None:
     a, b, r = ratio(by_step, lambda: agent(policy).evaluate(rollout))
     print(f"vectorized, T = {len(rollout) - 1}: {a:.1f} ms -> {b:.2f} ms, {r:.0f} times faster")
 
-    policy = Loop(*spaces)
+    policy = Loop(agent)
     lengths = torch.linspace(20, 300, 16).int().tolist()
     episodes = [agent(policy).episode(length, dry=True) for length in lengths]
     together = rlx.Rollout.cat(episodes)
@@ -75,7 +74,7 @@ def main() -> None:
         f"rows / longest = {bound:.1f}, {r / bound:.2f} of it"
     )
 
-    fused = rlx.networks.GRUPolicy(*spaces)
+    fused = rlx.networks.GRUPolicy(agent)
     fused.load_state_dict(policy.state_dict())
     a, b, r = ratio(
         lambda: agent(policy).evaluate(together), lambda: agent(fused).evaluate(together)

@@ -21,7 +21,7 @@ ROWS, BATCH = 1_000_000, 256
 def fill() -> rlx.Replay:
     """A full store: one rollout of 64 environments, added again and again."""
     agent = rlx.Agent(rlx.envs.make_vec("CartPole-v1", 64), seed=0)
-    policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space, value=False)
+    policy = rlx.networks.MLPPolicy(agent, value=False)
     rollout = agent(policy).segment(200, dry=True)
     replay = rlx.Replay(ROWS)
     while len(replay) < ROWS:

@@ -64,7 +64,7 @@ def main() -> None:
     )
     for n_envs in (8, 32, 128):
         agent = rlx.Agent(rlx.envs.make_vec("CartPole-v1", n_envs))
-        policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space, value=False)
+        policy = rlx.networks.MLPPolicy(agent, value=False)
         env = rlx.envs.make_vec("CartPole-v1", n_envs)
         runs = {
             "bare": lambda env=env, net=policy.actor[0], head=policy.actor[1].layers[0]: bare(

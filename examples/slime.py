@@ -66,7 +66,7 @@ def build(args: argparse.Namespace) -> SelfPlay:
     torch.manual_seed(args.seed)
     pool = OpponentPool("random", "follower", rule="hard", size=args.pool)
     agent = rlx.Agent(rlx.envs.make_vec("SlimeRally-v0", args.envs, opponent=pool), seed=args.seed)
-    policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space)
+    policy = rlx.networks.MLPPolicy(agent)
     return SelfPlay(
         agent,
         policy,

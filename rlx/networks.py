@@ -1,4 +1,11 @@
-"""Ready-made policies: feed-forward, GRU and LSTM, for any action space that rlx supports."""
+"""Ready-made networks, one family: layers, a memory or none, heads that fit the action space.
+
+    policy = rlx.networks.GRUPolicy(agent)
+    policy = rlx.networks.SquashedPolicy(agent, hidden=64, memory="lstm")
+
+Each is made from an agent, or from an observation space and an action space. The policies are here;
+Q-values and critics, of the same family, in `rlx.critics`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +17,11 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal
 from torch.nn.utils.rnn import PackedSequence
 
-from rlx.distributions import ActionDistribution, Categorical
+from rlx.agent import Agent
+from rlx.distributions import ActionDistribution, Categorical, SquashedNormal
 from rlx.policy import Parametric
+
+MEMORIES: dict[str | None, type[nn.RNNBase] | None] = {None: None, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 def linear(n_in: int, n_out: int, gain: float = math.sqrt(2)) -> nn.Linear:
@@ -66,43 +76,21 @@ class ActionHead(nn.Module):
         # Small weights: every action starts out about as probable as any other.
         self.layers = nn.ModuleList(linear(n_in, size, gain=0.01) for size in sizes)
         self.log_stds = nn.ParameterList(
-            torch.full(part.shape, log_std) if isinstance(part, spaces.Box) else torch.zeros(0)
-            for part in parts
+            torch.full(part.shape, log_std) for part in parts if isinstance(part, spaces.Box)
         )
 
     def forward(self, features: Tensor) -> ActionDistribution:
-        components = []
-        for part, layer, log_std in zip(self.parts, self.layers, self.log_stds, strict=True):
+        components, log_stds = [], iter(self.log_stds)
+        for part, layer in zip(self.parts, self.layers, strict=True):
             parameters = layer(features)
             if isinstance(part, spaces.Discrete):
                 components.append(Categorical(logits=parameters))
             elif isinstance(part, spaces.MultiBinary):
                 components.append(Bernoulli(logits=parameters.view(-1, *part.shape)))
             else:
-                components.append(Normal(parameters.view(-1, *part.shape), log_std.exp()))
+                mean, std = parameters.view(-1, *part.shape), next(log_stds).exp()
+                components.append(Normal(mean, std))
         return ActionDistribution(*components)
-
-
-class MLPPolicy(Parametric):
-    """Feed-forward: one network for the actions and, with `value`, another for the value."""
-
-    def __init__(
-        self,
-        observation_space: spaces.Box,
-        action_space: spaces.Space,
-        hidden: tuple[int, ...] = (64, 64),
-        value: bool = True,
-    ) -> None:
-        super().__init__()
-        n_in, n_features = math.prod(observation_space.shape), hidden[-1]
-        self.actor = nn.Sequential(mlp(n_in, hidden), ActionHead(n_features, action_space))
-        critic = nn.Sequential(mlp(n_in, hidden), linear(n_features, 1, gain=1.0))
-        self.critic = critic if value else None
-
-    def forward(self, *states):
-        _, state = states
-        dist = self.actor(state)
-        return (None, dist) if self.critic is None else (None, dist, self.critic(state))
 
 
 class Memory(nn.Module):
@@ -155,14 +143,57 @@ class Memory(nn.Module):
         return tuple(part[0, :still] for part in last), outputs.flatten(0, 1).index_select(0, rows)
 
 
-class Remembering(Parametric):
-    """Features of what was seen, for `heads` to read: the observation itself, flattened, or what a
-    `memory` makes of it and all before it.
+class Network(Parametric):
+    """What all of them share: the features of what was seen, for `heads` to read. They are the
+    observation itself, flattened, or what a `memory` ("gru", "lstm") makes of it and all before it.
 
-    A subclass makes `self.memory`, a `Memory` or None (feed-forward), and writes `heads(features,
-    *actions)`, which returns what `forward` returns after the recurrent state."""
+    It is made from an agent, or from its two spaces. `hidden` are the sizes of the layers, two of
+    them if it is one number; with a memory, the first of them remembers. A subclass makes its
+    networks in `build`, and writes `heads(features, *actions)`, which returns what `forward`
+    returns after the recurrent state.
 
-    memory: Memory | None
+    Raises TypeError or ValueError, with what to give instead, for other spaces or memories."""
+
+    # Q-values are large and keep growing while they are learned, and a tanh would saturate.
+    activation: type[nn.Module] = nn.ReLU
+
+    def __init__(
+        self,
+        observation_space: Agent | spaces.Box,
+        action_space: spaces.Space | None = None,
+        hidden: int | tuple[int, ...] = 128,
+        memory: str | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(observation_space, Agent) and action_space is None:
+            agent = observation_space
+            observation_space, action_space = agent.observation_space, agent.action_space
+        if not all(isinstance(space, spaces.Space) for space in (observation_space, action_space)):
+            name = type(self).__name__
+            raise TypeError(
+                f"{name} is made from an agent, {name}(agent, hidden=64), or from an observation "
+                f"space and an action space, not from {observation_space!r} and {action_space!r}"
+            )
+        if memory not in MEMORIES:
+            raise ValueError(f'memory is {memory!r}: give None, "gru" or "lstm"')
+        self.action_space, self.hidden, self.memory_kind = action_space, hidden, memory
+        n_in, kind = math.prod(observation_space.shape), MEMORIES[memory]
+        sizes = (hidden, hidden) if isinstance(hidden, int) else tuple(hidden)
+        self.memory = kind and Memory(kind, n_in, sizes[0])
+        self.n_features, self.layers = (sizes[0], sizes[1:]) if kind else (n_in, sizes)
+        self.n_out = sizes[-1]
+        self.build()
+
+    def body(self, n_more: int = 0) -> nn.Sequential:
+        """Layers that read the features, (B, n), and `n_more` numbers beside."""
+        return mlp(self.n_features + n_more, self.layers, self.activation)
+
+    def network(self, n_out: int, n_more: int = 0, gain: float = 1.0) -> nn.Sequential:
+        """A body, and `n_out` numbers from it."""
+        return nn.Sequential(self.body(n_more), linear(self.n_out, n_out, gain))
+
+    def build(self) -> None:
+        """Make the networks that `heads` asks, for `self.action_space`."""
 
     def forward(self, *states):
         recur_state, state, *actions = states
@@ -183,39 +214,123 @@ class Remembering(Parametric):
         raise NotImplementedError(f"{type(self).__name__} must define heads(features, *actions)")
 
 
-class GRUPolicy(Remembering):
-    """Recurrent: what a GRU remembers is read by one network for the actions and, with `value`,
-    another for the value.
+class Policy(Network):
+    """For the policy gradients, in any action space: one network for the actions and, with
+    `value`, another for the value. What a memory remembers is read by both.
 
     Of the value's gradient only `value_share` reaches the memory: its error is by far the larger,
     and what it teaches a shared memory drowns what the policy needs to remember. A memory of its
     own would cost as much time again."""
 
-    kind: type[nn.RNNBase] = nn.GRU
+    activation = nn.Tanh
+    kind: str | None = None  # the memory, unless another is asked for
     value_share = 0.01
 
     def __init__(
         self,
-        observation_space: spaces.Box,
-        action_space: spaces.Space,
-        hidden: int = 64,
+        observation_space: Agent | spaces.Box,
+        action_space: spaces.Space | None = None,
+        hidden: int | tuple[int, ...] = 64,
         value: bool = True,
+        memory: str | None = None,
     ) -> None:
-        super().__init__()
-        self.memory = Memory(self.kind, math.prod(observation_space.shape), hidden)
-        self.actor = nn.Sequential(mlp(hidden, (hidden,)), ActionHead(hidden, action_space))
-        critic = nn.Sequential(mlp(hidden, (hidden,)), linear(hidden, 1, gain=1.0))
+        super().__init__(observation_space, action_space, hidden, memory or self.kind)
+        self.actor = nn.Sequential(self.body(), ActionHead(self.n_out, self.action_space))
+        critic = self.network(1)
         self.critic = critic if value else None
 
     def heads(self, features: Tensor) -> tuple[ActionDistribution, ...]:
         dist = self.actor(features)
         if self.critic is None:
             return (dist,)
-        # The same numbers, whatever the share; it scales the gradient.
-        return dist, self.critic(torch.lerp(features.detach(), features, self.value_share))
+        if self.memory:
+            # The same numbers, whatever the share; it scales the gradient.
+            features = torch.lerp(features.detach(), features, self.value_share)
+        return dist, self.critic(features)
 
 
-class LSTMPolicy(GRUPolicy):
-    """The same with LSTMs: the recurrent state has twice as many tensors."""
+class MLPPolicy(Policy):
+    """Feed-forward."""
 
-    kind = nn.LSTM
+
+class GRUPolicy(Policy):
+    """Recurrent, with a GRU: the recurrent state is a tuple of one tensor, (B, hidden)."""
+
+    kind = "gru"
+
+
+class LSTMPolicy(Policy):
+    """Recurrent, with an LSTM: the recurrent state is a tuple of two such tensors."""
+
+    kind = "lstm"
+
+
+def boxes(action_space: spaces.Space) -> list[spaces.Box]:
+    """The parts of a space of continuous, bounded actions: a Box, or a Tuple of several.
+
+    Raises ValueError, with what to use instead, for any other space."""
+    parts = list(action_space) if isinstance(action_space, spaces.Tuple) else [action_space]
+    for part in parts:
+        if not isinstance(part, spaces.Box):
+            raise ValueError(
+                f"DDPG, TD3 and SAC follow the gradient of Q with respect to the action, and "
+                f"{part} has none: DQN takes a Discrete space, PPO and the other policy gradients "
+                "any, also several components"
+            )
+        if not part.is_bounded():
+            raise ValueError(
+                f"DDPG, TD3 and SAC act between two bounds, and {part} has none: "
+                "gymnasium.wrappers.RescaleAction or PPO"
+            )
+    return parts
+
+
+class BoxActor(Network):
+    """What the actors share: for each Box, the numbers its distribution is made of, and its bounds.
+
+    A subclass says how many numbers an action takes, and makes a distribution of them."""
+
+    numbers = 1
+
+    def build(self) -> None:
+        parts = boxes(self.action_space)
+        self.shapes = [part.shape for part in parts]
+        for k, part in enumerate(parts):
+            self.register_buffer(f"low_{k}", torch.as_tensor(part.low, dtype=torch.float32))
+            self.register_buffer(f"high_{k}", torch.as_tensor(part.high, dtype=torch.float32))
+        size = sum(math.prod(shape) for shape in self.shapes)
+        # Small weights: the first actions are near the middle, whatever is observed.
+        self.actor = self.network(self.numbers * size, gain=0.01)
+
+    def heads(self, features: Tensor) -> tuple[ActionDistribution]:
+        sizes = [self.numbers * math.prod(shape) for shape in self.shapes]
+        components = []
+        for k, part in enumerate(self.actor(features).split(sizes, dim=1)):
+            numbers = part.view(-1, self.numbers, *self.shapes[k]).unbind(1)
+            low, high = self.get_buffer(f"low_{k}"), self.get_buffer(f"high_{k}")
+            components.append(self.component(low, high, *numbers))
+        return (ActionDistribution(*components),)
+
+
+class SquashedPolicy(BoxActor):
+    """A Gaussian through a tanh (`SquashedNormal`), for SAC. Its deviation depends on the state."""
+
+    numbers = 2
+    log_std_range = (-5.0, 2.0)
+
+    def component(self, low: Tensor, high: Tensor, mean: Tensor, log_std: Tensor) -> SquashedNormal:
+        return SquashedNormal(mean, log_std.clamp(*self.log_std_range).exp(), low, high)
+
+
+class NoisyPolicy(BoxActor):
+    """One action, for DDPG and TD3, with Gaussian noise around it of deviation `noise`, in halves
+    of the Box's width. What lies outside is cut off at the environment's border. `mode` is without
+    noise."""
+
+    def __init__(self, *args, noise: float = 0.1, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.register_buffer("noise", torch.tensor(noise))
+
+    def component(self, low: Tensor, high: Tensor, x: Tensor) -> Normal:
+        half = (high - low) / 2
+        return Normal(low + half * (1 + x.tanh()), (self.noise * half).expand_as(x))

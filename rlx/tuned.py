@@ -36,9 +36,9 @@ POLICIES = {
 # Algorithms that replay single steps have networks of their own kind.
 NETWORKS = {
     "dqn": critics.QNetwork,
-    "ddpg": critics.NoisyPolicy,
-    "td3": critics.NoisyPolicy,
-    "sac": critics.SquashedPolicy,
+    "ddpg": networks.NoisyPolicy,
+    "td3": networks.NoisyPolicy,
+    "sac": networks.SquashedPolicy,
 }
 MEMORY = {"mlp": None, "rnn": "gru", "lstm": "lstm"}
 
@@ -99,11 +99,10 @@ def make(
     options = settings(algo, policytype != "mlp") | options
     torch.manual_seed(seed)
     agent = Agent(envs.make_vec(env, options.pop("num_envs", options.get("batch_size"))), seed=seed)
-    spaces = agent.observation_space, agent.action_space
     if algo in NETWORKS:
-        policy = NETWORKS[algo](*spaces, memory=MEMORY[policytype])
+        policy = NETWORKS[algo](agent, memory=MEMORY[policytype])
     else:
-        policy = POLICIES[policytype](*spaces, value=algo != "rf")
+        policy = POLICIES[policytype](agent, value=algo != "rf")
     return ALGORITHMS[algo](agent, policy, **options)
 
 

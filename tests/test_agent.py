@@ -546,7 +546,7 @@ def test_actions_arrive_in_their_space(space, vector):
     envs = [Script(row, action_space=space) for row in range(3 if vector else 1)]
     env = SyncVectorEnv([lambda env=env: env for env in envs]) if vector else envs[0]
     agent = Agent(env)
-    policy = MLPPolicy(agent.observation_space, agent.action_space)
+    policy = MLPPolicy(agent)
     rollout = agent(policy).episodes(30)  # Script asserts that its space contains the action
     assert agent(policy).evaluate(rollout).logprobs.shape == (len(rollout),)
     seen = [action for env in envs for action in env.actions]
@@ -696,7 +696,9 @@ def test_ready_made_networks_take_whole_numbers(name):
     floats = rollout.replace(states=rollout.states.float())
     boxed = torch.zeros(len(rollout), 2)
     for policy in networks_for(agent):
-        options = dict(actions=boxed) if isinstance(policy, critics.Network) else {}
+        options = {}
+        if isinstance(policy, (critics.BoxActor, critics.Critic)):
+            options["actions"] = boxed
         one, two = (agent(policy).evaluate(each, **options) for each in (rollout, floats))
         for a, b in zip(leaves(one.others), leaves(two.others), strict=True):
             assert_close(a, b)
@@ -718,7 +720,7 @@ def test_algorithms_learn_from_whole_numbers(name, algo):
 
     agent = Agent(SyncVectorEnv([make] * 2))
     made = {"DQN": critics.QNetwork, "SAC": critics.SquashedPolicy}.get(algo, GRUPolicy)
-    policy = made(agent.observation_space, agent.action_space)
+    policy = made(agent)
     options = {"warmup": 1} if algo in ("DQN", "SAC") else {}
     learner = getattr(rlx.algos, algo)(agent, policy, **options)
     before = [p.clone() for p in policy.parameters()]
@@ -781,7 +783,7 @@ def test_the_advice_for_other_observations_can_be_followed(name, kind):
     else:
         made = wrapper(made)
     agent = Agent(made)
-    policy = GRUPolicy(agent.observation_space, agent.action_space)
+    policy = GRUPolicy(agent)
     rollout = agent(policy).segment(9)
     agent(policy).evaluate(rollout)
     assert len(agent(policy).episode()) == 5 * agent.num_envs

@@ -495,7 +495,7 @@ def test_ppo_begins_with_ratio_one(network, env, monkeypatch):
 
     monkeypatch.setattr(functional, "ppo_clip_loss", spy)
     agent = make_agent(env=env)
-    policy = network(agent.observation_space, agent.action_space)
+    policy = network(agent)
     algorithm = PPO(agent, policy, n_steps=9, epochs=1, minibatches=1, chunk=3)
     for _ in range(2):  # the second segment begins in mid-episode
         metrics = algorithm.update()
@@ -507,7 +507,7 @@ def test_ppo_begins_with_ratio_one(network, env, monkeypatch):
 @memory
 def test_ppo_moves_away_from_ratio_one(network):
     agent = make_agent(env="native")
-    policy = network(agent.observation_space, agent.action_space)
+    policy = network(agent)
     algorithm = PPO(agent, policy, n_steps=9, epochs=5, minibatches=1, lr=0.1)
     metrics = algorithm.update()
     assert metrics["approx_kl"] > 0.01
@@ -608,7 +608,7 @@ def test_target_kl_ends_an_update_early(network, serve):
 def test_segments_of_one_step(kind, env):
     # A vector environment of one may do nothing but reset during a call: no row to learn from.
     agent = make_agent(env=env, n=1)
-    algorithm = kind(agent, MLPPolicy(agent.observation_space, agent.action_space), n_steps=1)
+    algorithm = kind(agent, MLPPolicy(agent), n_steps=1)
     for _ in range(6):
         algorithm.update()
     assert (algorithm.steps, algorithm.episodes) == (6, 1)
@@ -668,7 +668,7 @@ class Uniform(rlx.Parametric):
 def offpac(network=MLPPolicy, **options):
     torch.manual_seed(0)
     agent = make_agent("discrete", "native")
-    policy = network(agent.observation_space, agent.action_space)
+    policy = network(agent)
     return OffPAC(agent, policy, **{"batch_size": 4, **options})
 
 
@@ -767,7 +767,7 @@ def test_offpac_learns_from_another_behaviour(network, watch):
 
 def test_offpac_learns_from_a_behaviour_with_memory(watch):
     agent = make_agent("discrete")
-    behaviour = GRUPolicy(agent.observation_space, agent.action_space)
+    behaviour = GRUPolicy(agent)
     algorithm = offpac(MLPPolicy, behaviour=behaviour)
     log = watch(algorithm)
     before, theirs = parameters(algorithm.policy), parameters(behaviour)
@@ -784,7 +784,7 @@ def test_offpac_learns_from_a_behaviour_with_memory(watch):
 def test_an_agents_optimizer_must_be_this_policys(kind):
     # The second algorithm would otherwise sample, compute losses, and change nothing.
     agent = make_agent("discrete")
-    policies = [MLPPolicy(agent.observation_space, agent.action_space) for _ in range(2)]
+    policies = [MLPPolicy(agent) for _ in range(2)]
     kind(agent, policies[0])
     with pytest.raises(ValueError, match="drives another network"):
         kind(agent, policies[1])
@@ -796,7 +796,7 @@ def test_an_agents_optimizer_must_be_this_policys(kind):
 @of_all
 def test_the_agents_own_optimizer_is_used(kind):
     agent = make_agent("discrete")
-    policy = MLPPolicy(agent.observation_space, agent.action_space)
+    policy = MLPPolicy(agent)
     agent.optimizer = torch.optim.SGD(policy.parameters(), lr=0.0)
     before = parameters(policy)
     kind(agent, policy, lr=1.0).update()
@@ -807,7 +807,7 @@ def test_the_agents_own_optimizer_is_used(kind):
 def test_a_misspelt_option_is_an_error(kind):
     agent = make_agent("discrete")
     with pytest.raises(TypeError, match="gama"):
-        kind(agent, MLPPolicy(agent.observation_space, agent.action_space), gama=0.9)
+        kind(agent, MLPPolicy(agent), gama=0.9)
 
 
 # ---------------------------------------------------------------------- what a policy must have
@@ -816,7 +816,7 @@ def test_a_misspelt_option_is_an_error(kind):
 @pytest.mark.parametrize("kind", [ActorCritic, A2C, PPO, OffPAC])
 def test_a_policy_without_a_value_is_an_error_that_names_the_cure(kind):
     agent = make_agent("discrete")
-    policy = MLPPolicy(agent.observation_space, agent.action_space, value=False)
+    policy = MLPPolicy(agent, value=False)
     with pytest.raises(ValueError, match=rf"{kind.__name__}.*MLPPolicy.*value=True"):
         kind(agent, policy).update()
 
@@ -863,7 +863,7 @@ NAMES = {
 @of_all
 def test_metrics_are_floats_under_the_usual_names(kind):
     agent = make_agent("discrete", "native")
-    policy = MLPPolicy(agent.observation_space, agent.action_space)
+    policy = MLPPolicy(agent)
     metrics = kind(agent, policy).update()
     assert metrics.keys() >= NAMES[REINFORCE] | NAMES[kind]
     assert {type(value) for value in metrics.values()} == {float}
@@ -879,7 +879,7 @@ def test_metrics_are_floats_under_the_usual_names(kind):
 @pytest.mark.parametrize("kind", ON_SEGMENTS)
 def test_no_episode_ended_is_nan_not_zero(kind):
     agent = make_agent("discrete", "native")
-    algorithm = kind(agent, MLPPolicy(agent.observation_space, agent.action_space), n_steps=3)
+    algorithm = kind(agent, MLPPolicy(agent), n_steps=3)
     first, second = algorithm.update(), algorithm.update()
     assert math.isnan(first["return"])
     assert math.isnan(first["length"])
@@ -939,7 +939,7 @@ class Generous(gym.Wrapper):
 def broken(kind, **options):
     torch.manual_seed(0)
     agent = rlx.Agent(Generous(make_agent("discrete").env), seed=0)
-    policy = MLPPolicy(agent.observation_space, agent.action_space)
+    policy = MLPPolicy(agent)
     size = {"n_steps": 8} if kind in ON_SEGMENTS else {"batch_size": 2}
     if kind is OffPAC:  # replays nothing: the first minibatch is the one that goes wrong
         size["max_rbusage"] = 1

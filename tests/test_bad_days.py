@@ -36,7 +36,7 @@ class Bad(gymnasium.Wrapper):
 def make(env=None, **options):
     torch.manual_seed(0)
     agent = rlx.Agent(SyncVectorEnv([env or Bad, Bad]), seed=0)
-    policy = MLPPolicy(agent.observation_space, agent.action_space, hidden=(8, 8))
+    policy = MLPPolicy(agent, hidden=(8, 8))
     return PPO(agent, policy, n_steps=8, epochs=1, minibatches=1, **options)
 
 

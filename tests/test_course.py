@@ -28,7 +28,7 @@ NETWORKS = rlx.networks
 def make(env="CartPole-v1", kind=NETWORKS.MLPPolicy, **options):
     torch.manual_seed(0)
     agent = rlx.Agent(rlx.envs.make_vec(env, 4), seed=0)
-    policy = kind(agent.observation_space, agent.action_space)
+    policy = kind(agent)
     return rlx.algos.REINFORCE(agent, policy, batch_size=4, horizon=20, **options)
 
 
@@ -144,7 +144,7 @@ def test_the_kernel_stops_an_update_that_never_ends(tmp_path):
 import time, rlx
 from rlx.course import live
 agent = rlx.Agent(rlx.envs.make_vec("CartPole-v1", 4), seed=0)
-policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space)
+policy = rlx.networks.MLPPolicy(agent)
 algorithm = rlx.algos.REINFORCE(agent, policy, batch_size=4, horizon=20)
 
 def hang(algorithm, metrics):
@@ -213,7 +213,7 @@ def test_live_saves_one_picture_and_no_widget():
     source = (
         "import rlx\nfrom rlx.course import live\n"
         "agent = rlx.Agent(rlx.envs.make_vec('CartPole-v1', 4), seed=0)\n"
-        "policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space)\n"
+        "policy = rlx.networks.MLPPolicy(agent)\n"
         "algorithm = rlx.algos.REINFORCE(agent, policy, batch_size=4, horizon=20)\n"
         "history = await live(algorithm, updates=5, show=True)"
     )
@@ -262,7 +262,7 @@ def test_watch_keeps_wrappers_and_arguments_of_the_environment():
     env = rlx.envs.HideObservation(gymnasium.make("Pendulum-v1", g=1.0), [0, 2])
     agent = rlx.Agent(env)
     assert live_module.rendered(agent).env.unwrapped.g == 1.0
-    policy = NETWORKS.MLPPolicy(agent.observation_space, agent.action_space, value=False)
+    policy = NETWORKS.MLPPolicy(agent, value=False)
     player = watch(agent, policy, 5)
     assert player.rollout.states.shape == (6, 2)
     assert "Value" not in player.plot.alt
@@ -312,7 +312,7 @@ def test_noisy_pictures_stay_small():
 @pytest.mark.parametrize("space", ["Both", "Continuous", ""])
 def test_every_kind_of_action_has_a_plot(space):
     agent = rlx.Agent(rlx.envs.make(f"Recall{space}-v0"))
-    policy = NETWORKS.MLPPolicy(agent.observation_space, agent.action_space)
+    policy = NETWORKS.MLPPolicy(agent)
     rollout = agent(policy).episode()
     with torch.no_grad():
         rows = agent(policy).evaluate(rollout.vectorize())
@@ -332,7 +332,7 @@ def test_what_cannot_be_watched_says_so():
     with pytest.raises(ValueError, match="rgb_array"):
         watch(agent.env, algorithm.policy, 2)
     recall = rlx.Agent("Recall-v0")
-    policy = NETWORKS.MLPPolicy(recall.observation_space, recall.action_space)
+    policy = NETWORKS.MLPPolicy(recall)
     with (
         pytest.warns(UserWarning, match="render_mode"),
         pytest.raises(ValueError, match="Recall-v0 cannot be drawn"),

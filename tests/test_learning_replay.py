@@ -70,7 +70,7 @@ def make(
     """The algorithm `algo` with a network of its kind, which explores the whole Box."""
     algorithm, network = ALGORITHMS[algo]
     noise = dict(noise=1.0) if network is NoisyPolicy else {}
-    policy = network(agent.observation_space, agent.action_space, hidden, memory, **noise)
+    policy = network(agent, hidden=hidden, memory=memory, **noise)
     if held is not None:
         policy.actor = Held(policy.actor, held)
     learner = algorithm(agent, policy, warmup=0, **options)

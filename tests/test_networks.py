@@ -9,7 +9,18 @@ from gymnasium import spaces
 from torch.nn.utils.rnn import PackedSequence
 from torch.testing import assert_close
 
-from rlx.networks import ActionHead, GRUPolicy, LSTMPolicy, MLPPolicy, linear
+import rlx
+from rlx.critics import Critic, QNetwork
+from rlx.networks import (
+    ActionHead,
+    GRUPolicy,
+    LSTMPolicy,
+    MLPPolicy,
+    NoisyPolicy,
+    Policy,
+    SquashedPolicy,
+    linear,
+)
 
 SPACES = {
     "Discrete": (spaces.Discrete(4), [()]),
@@ -46,6 +57,79 @@ def test_the_standard_deviation_learns():
     dist = head(torch.randn(7, 5))
     dist.entropy().sum().backward()
     assert_close(head.log_stds[0].grad, torch.full((2,), 7.0))  # d entropy / d log std = 1
+
+
+EYES = spaces.Box(-1, 1, (3,))
+FAMILY = {
+    **{(cls, None): "Discrete" for cls in (MLPPolicy, GRUPolicy, LSTMPolicy)},
+    **{
+        (cls, memory): name
+        for cls, name in {
+            Policy: "Discrete", QNetwork: "Discrete",
+            SquashedPolicy: "Box", NoisyPolicy: "Box", Critic: "Box",
+        }.items()
+        for memory in (None, "gru", "lstm")
+    },
+}  # fmt: skip
+family = pytest.mark.parametrize(
+    ("cls", "memory", "name"), [(*key, name) for key, name in FAMILY.items()]
+)
+
+
+@family
+def test_networks_are_made_from_an_agent_or_its_spaces(cls, memory, name):
+    env = rlx.envs.make("Reach-v0", actions="discrete" if name == "Discrete" else "continuous")
+    agent = rlx.Agent(env)
+    options = {"hidden": 8} | ({"memory": memory} if memory else {})
+    networks = []
+    for made_from in ((agent,), (agent.observation_space, agent.action_space)):
+        torch.manual_seed(0)
+        networks.append(cls(*made_from, **options))
+    one, two = (network.state_dict() for network in networks)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize("made_from", [("CartPole-v1",), (EYES,), ("agent", 64), (EYES, (8, 8))])
+def test_what_a_network_can_be_made_from_is_said(made_from):
+    agent = rlx.Agent("CartPole-v1")
+    made_from = tuple(agent if part == "agent" else part for part in made_from)
+    with pytest.raises(TypeError, match=r"MLPPolicy is made from an agent, MLPPolicy\(agent, hid"):
+        MLPPolicy(*made_from)
+
+
+@pytest.mark.parametrize(
+    ("cls", "memory", "space"),
+    [
+        (cls, memory, space)
+        for (cls, memory), name in FAMILY.items()
+        for space in (SPACES if issubclass(cls, Policy) else [name])
+    ],
+)
+def test_the_gradient_reaches_every_parameter(cls, memory, space):
+    """torch.autograd.grad raises for a parameter that took no part."""
+    options = {"memory": memory} if memory else {}
+    network = cls(EYES, SPACES[space][0], hidden=8, **options)
+    actions = [torch.rand(5, *shape) for shape in SPACES[space][1]] if cls is Critic else []
+    h, _, *_ = network(None, torch.randn(5, 3), *actions)
+    _, dist, *extras = network(h, torch.randn(5, 3), *actions)
+    loss = sum(extra.sum() for extra in extras)
+    if dist is not None:
+        loss = loss + dist.log_prob(*(action.detach() for action in dist.sample())).sum()
+    parameters = list(network.parameters())
+    assert all(parameter.numel() for parameter in parameters)
+    gradients = torch.autograd.grad(loss, parameters)
+    assert [g.shape for g in gradients] == [p.shape for p in parameters]
+
+
+@pytest.mark.parametrize(
+    ("memory", "sizes"),
+    [(None, [(32, 3), (16, 32), (4, 16)]), ("gru", [(96, 3), (96, 32), (16, 32), (4, 16)])],
+)
+def test_sizes_of_layers_can_be_given_one_by_one(memory, sizes):
+    """With a memory, the first remembers: a GRU of 32 has three gates of as many rows."""
+    network = QNetwork(EYES, SPACES["Discrete"][0], hidden=(32, 16), memory=memory)
+    assert [tuple(p.shape) for p in network.parameters() if p.ndim == 2] == sizes
 
 
 @pytest.mark.parametrize("observations", OBSERVATIONS, ids=str)

@@ -102,7 +102,7 @@ def lively(network, amount=0.3, seed=0):
 def network_for(kind, agent, memory=None, hidden=8, seed=0):
     torch.manual_seed(seed)
     network = NETWORKS.get(kind, kind)
-    return network(agent.observation_space, agent.action_space, hidden, memory)
+    return network(agent, hidden=hidden, memory=memory)
 
 
 def parameters(*modules):
@@ -292,7 +292,7 @@ def test_a_critic_at_once_is_a_critic_step_by_step(memory, n):
     agent = two_boxes()
     rollout = played(agent)
     torch.manual_seed(0)
-    critic = lively(Critic(agent.observation_space, agent.action_space, 8, memory, n))
+    critic = lively(Critic(agent, hidden=8, memory=memory, n=n))
     values = agent(critic).evaluate(rollout).others
     assert [value.shape for value in values] == [(len(rollout),)] * n
     expected = []
@@ -1093,7 +1093,7 @@ def test_a_delayed_loss_is_the_mean_of_what_was_reported(kind):
 def test_steps_are_those_that_the_environments_made(mode, n_steps):
     env = Script() if mode is None else scripts(3, mode)
     agent = rlx.Agent(env)
-    network = QNetwork(agent.observation_space, agent.action_space, 8)
+    network = QNetwork(agent, hidden=8)
     algorithm = DQN(agent, network, n_steps=n_steps, warmup=10**5)
     for _ in range(9):
         algorithm.update()
@@ -1137,7 +1137,7 @@ CELLS = list(product(KINDS, (None, "lstm")))
 def runner(kind, memory, seed=0):
     torch.manual_seed(seed)
     agent = on_reach(kind, "native", AutoresetMode.NEXT_STEP)
-    policy = NETWORKS[kind](agent.observation_space, agent.action_space, 8, memory)
+    policy = NETWORKS[kind](agent, hidden=8, memory=memory)
     options = dict(length=5, burn_in=1) if memory else {}
     if kind is DQN:
         options |= dict(epsilon_spread=2.0, epsilon_steps=200)
@@ -1244,7 +1244,7 @@ def test_an_actor_of_ones_own_needs_a_critic(kind):
     agent = on_reach(kind)
     with pytest.raises(ValueError, match=r"Own is your own.*critic=rlx\.critics\.Critic\("):
         kind(agent, Own())
-    critic = Critic(agent.observation_space, agent.action_space, 8, n=1 if kind is DDPG else 2)
+    critic = Critic(agent, hidden=8, n=1 if kind is DDPG else 2)
     policy = Own()
     algorithm = kind(agent, policy, critic=critic, warmup=0, batch_size=8, passes=2)
     assert algorithm.critic is critic

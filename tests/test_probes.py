@@ -32,14 +32,14 @@ def algorithm(name, kind, seed, network=None, actions="discrete", made=None, **o
     made = made or getattr(rlx.algos, name)
     if name in REPLAYING:
         network = network or REPLAYING[name]
-        policy = network(agent.observation_space, agent.action_space, hidden=16)
+        policy = network(agent, hidden=16)
         settings = dict(n_steps=6, passes=4, batch_size=64, warmup=0, tau=0.1)
         if name == "DQN":
             settings["epsilon_steps"] = 1000
         return made(agent, policy, gamma=GAMMA, lr=2e-2, **settings | options)
     network = network or rlx.networks.MLPPolicy
     value = name != "REINFORCE"
-    policy = network(agent.observation_space, agent.action_space, hidden=(16,), value=value)
+    policy = network(agent, hidden=(16,), value=value)
     # 6 steps hold whole episodes of either length, 1 or 2 steps, and the resets after them.
     settings = {
         "REINFORCE": dict(batch_size=ENVS, entropy_reg=0.0),

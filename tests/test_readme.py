@@ -74,13 +74,12 @@ def test_ppo_and_dqn_learn(loops, seed):
     torch.manual_seed(seed)
     world = {"env": "Reach-v0", "actions": "discrete"}
     agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 16, actions="discrete"), seed=seed)
-    spaces = agent.observation_space, agent.action_space
-    policy = rlx.networks.MLPPolicy(*spaces)
+    policy = rlx.networks.MLPPolicy(agent)
     agent.optimizer = torch.optim.Adam(policy.parameters(), lr=3e-3)
     for _ in range(30):
         loops["ppo"](agent, policy)
     assert score(policy, **world) > 25  # standing still scores 20
-    policy = rlx.critics.QPolicy(rlx.critics.QNetwork(*spaces, hidden=64), epsilon=0.1)
+    policy = rlx.critics.QPolicy(rlx.critics.QNetwork(agent, hidden=64), epsilon=0.1)
     agent.optimizer = torch.optim.Adam(policy.parameters(), lr=2.3e-3)
     target, replay = deepcopy(policy.network), rlx.Replay(100_000)
     for _ in range(30):

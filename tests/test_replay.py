@@ -139,7 +139,7 @@ def test_what_was_played_is_evaluated_as_it_was(policy):
     """The invariant: log-probabilities of the steps of a window are those of sampling."""
     torch.manual_seed(0)
     agent = rlx.Agent(rlx.envs.make_vec("rlx/RecallBoth-v0", 3), seed=0)
-    policy = getattr(rlx.networks, policy)(agent.observation_space, agent.action_space)
+    policy = getattr(rlx.networks, policy)(agent)
     replay = Replay(60)
     for _ in range(4):
         with torch.no_grad():

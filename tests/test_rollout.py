@@ -253,7 +253,7 @@ import pickle, torch, rlx
 from torch.testing import assert_close
 
 agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
-policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space)
+policy = rlx.networks.MLPPolicy(agent)
 rollout = agent(policy).segment(12)  # the policy fills it as it plays,
 again = agent(policy).evaluate(agent(policy).segment(12, dry=True))  # and as it plays again
 appended = rlx.Rollout()

@@ -27,7 +27,7 @@ QUIET = dict(progress=False)
 def make(seed):
     """As little as learns: the networks are left to the generators that `repeat` has seeded."""
     agent = rlx.Agent(rlx.envs.make_vec("Cue-v0", 4), seed=seed)
-    policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space, hidden=(8,))
+    policy = rlx.networks.MLPPolicy(agent, hidden=(8,))
     return rlx.algos.REINFORCE(agent, policy, batch_size=4)
 
 

@@ -228,7 +228,7 @@ def test_a_policy_far_out(mean, std, memory):
     torch.manual_seed(0)
     parts = spaces.Box(-2, 3, (2,)), spaces.Box(-1, 1, (1,))
     agent = rlx.Agent(Script(action_space=spaces.Tuple(parts)))
-    policy = SquashedPolicy(agent.observation_space, agent.action_space, 8, memory)
+    policy = SquashedPolicy(agent, hidden=8, memory=memory)
     bias = policy.actor[-1].bias
     with torch.no_grad():
         bias.copy_(tensor([mean, -mean, math.log(std), math.log(std), mean, math.log(std)]))

@@ -21,9 +21,7 @@ QUIET = dict(progress=False)
 def make(kind=PPO, seed=0, **options):
     torch.manual_seed(seed)
     agent = rlx.Agent(rlx.envs.make_vec("CartPole-v1", 4), seed=seed)
-    policy = MLPPolicy(
-        agent.observation_space, agent.action_space, hidden=(8, 8), value=kind is not REINFORCE
-    )
+    policy = MLPPolicy(agent, hidden=(8, 8), value=kind is not REINFORCE)
     if kind is PPO:
         options = {"n_steps": 8, "epochs": 1, "minibatches": 1, **options}
     return kind(agent, policy, **options)

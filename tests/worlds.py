@@ -173,7 +173,7 @@ class CellLSTM(rlx.networks.LSTMPolicy):
 def lively(cls, agent, seed=0, **kwargs):
     """A policy of which actions really depend on the state and the memory: std 0.4 to 0.9."""
     generator = torch.Generator().manual_seed(seed)
-    policy = cls(agent.observation_space, agent.action_space, **kwargs)
+    policy = cls(agent, **kwargs)
     for name, parameter in policy.named_parameters():
         noise = torch.rand(parameter.shape, generator=generator) * 2 - 1
         if "log_std" in name:

@@ -12,7 +12,8 @@ from torch.nn.functional import mse_loss
 from rlx import functional
 from rlx.agent import Agent
 from rlx.algos.offpolicy import OffPolicy, frozen
-from rlx.critics import Critic, boxes
+from rlx.critics import Critic
+from rlx.networks import boxes
 from rlx.policy import Parametric
 from rlx.rollout import Rollout
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rlx.agent import Agent
 from rlx.algos.ddpg import DDPG
-from rlx.critics import boxes
+from rlx.networks import boxes
 from rlx.policy import Parametric
 from rlx.rollout import Rollout
 

@@ -229,9 +229,7 @@ def brief_training(env: str = "Reach-v0", updates: int = 3, **options: Any) -> T
         torch.manual_seed(0)
         options = {"batch_size": 4, "horizon": 10, "lr": 0.01, **options}
         agent = rlx.Agent(rlx.envs.make_vec(env, options["batch_size"]), seed=0)
-        policy = rlx.networks.MLPPolicy(
-            agent.observation_space, agent.action_space, hidden=(8,), value=False
-        )
+        policy = rlx.networks.MLPPolicy(agent, hidden=(8,), value=False)
         algorithm = rlx.algos.REINFORCE(agent, policy, **options)
         for _ in range(updates):
             algorithm.update()

@@ -18,7 +18,7 @@ def note(algorithm, metrics):
 def make():
     torch.manual_seed(0)
     agent = rlx.Agent(rlx.envs.make_vec("CartPole-v1", 8), seed=0)
-    policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space)
+    policy = rlx.networks.MLPPolicy(agent)
     return rlx.algos.REINFORCE(agent, policy, batch_size=8, horizon=50)
 """
 TO_BE_STOPPED = """

@@ -118,7 +118,7 @@ def with_a_critic() -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             agent = rlx.Agent(rlx.envs.make("Reach-v0", **limits), seed=0)
-            policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space, (8,))
+            policy = rlx.networks.MLPPolicy(agent, hidden=(8,))
             agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
             for _ in range(3):
                 rollout = agent(policy).episodes(4, horizon)
@@ -454,7 +454,7 @@ def _with_values() -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
-        policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space, (8,))
+        policy = rlx.networks.MLPPolicy(agent, hidden=(8,))
         algorithm = rlx.algos.ActorCritic(agent, policy, batch_size=4, horizon=10, lr=0.01)
         for _ in range(3):
             algorithm.update()
@@ -649,7 +649,7 @@ def _in_drift() -> Tensor:
         torch.manual_seed(0)
         env = cartpole.HideObservation(Drift(0.1, -0.2, 0.3), [0, 2])
         agent = rlx.Agent(env, seed=0)
-        policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space, (8, 8), False)
+        policy = rlx.networks.MLPPolicy(agent, hidden=(8, 8), value=False)
         algorithm = rlx.algos.REINFORCE(agent, policy, batch_size=4, horizon=8, lr=0.01)
         for _ in range(3):
             algorithm.update()

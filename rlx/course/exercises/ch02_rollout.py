@@ -488,7 +488,7 @@ def _by_episodes() -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
-        policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space, (8,), False)
+        policy = rlx.networks.MLPPolicy(agent, hidden=(8,), value=False)
         agent.optimizer = torch.optim.SGD(policy.parameters(), lr=0.01)
         for _ in range(3):
             rollout = agent(policy).episodes(4, horizon=6, dry=True)
@@ -689,7 +689,7 @@ def _in_one_pass() -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
-        policy = rlx.networks.GRUPolicy(agent.observation_space, agent.action_space, 8)
+        policy = rlx.networks.GRUPolicy(agent, hidden=8)
         agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
         for _ in range(3):
             rollout = agent(policy).episodes(4, horizon=6, dry=True)

@@ -454,7 +454,7 @@ def _through_the_samples() -> Tensor:
         torch.manual_seed(0)
         agent = rlx.Agent(rlx.envs.make_vec("CueBoth-v0", 4), seed=0)
         policy = rlx.networks.MLPPolicy(
-            agent.observation_space, agent.action_space, hidden=(8,), value=False
+            agent, hidden=(8,), value=False
         )
         agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
         for _ in range(3):

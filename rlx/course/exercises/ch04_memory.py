@@ -25,7 +25,7 @@ def _parameters_after(env: str, sample) -> Tensor:
         torch.manual_seed(0)
         agent = rlx.Agent(rlx.envs.make_vec(env, 4), seed=0)
         policy = rlx.networks.GRUPolicy(
-            agent.observation_space, agent.action_space, hidden=6, value=False
+            agent, hidden=6, value=False
         )
         agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.03)
         for _ in range(3):

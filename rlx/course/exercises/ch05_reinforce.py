@@ -185,7 +185,7 @@ def _with_a_baseline() -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
-        policy = rlx.networks.MLPPolicy(agent.observation_space, agent.action_space, hidden=(8,))
+        policy = rlx.networks.MLPPolicy(agent, hidden=(8,))
         agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
         for _ in range(3):
             rollout = agent(policy).episodes(4, horizon=10)
