@@ -23,7 +23,7 @@ def run(algo: str, env: str, seed: int, steps: int) -> str:
     torch.manual_seed(seed)
     agent = rlx.Agent(rlx.envs.make_vec(env, 1), seed=seed)
     actor = critics.SquashedPolicy if algo == "SAC" else critics.NoisyPolicy
-    policy = actor(agent.observation_space, agent.action_space)
+    policy = actor(agent)
     algorithm = getattr(rlx.algos, algo)(agent, policy)
     began, largest, end = time.perf_counter(), 0.0, ""
     try:
