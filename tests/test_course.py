@@ -46,16 +46,20 @@ def test_the_library_does_without_the_course():
 
 @pytest.fixture
 def notebook(monkeypatch):
-    """Pretend to be in one; what it displays: [widgets] while training, then [picture]."""
+    """Pretend to be in one; the bundles that it displays, as they stand after their last update."""
     shown = []
 
     class Display:
+        def __init__(self):
+            self.place = len(shown) - 1
+
         def update(self, bundle, raw):
             assert raw
-            shown[:] = [bundle]
+            shown[self.place] = bundle
 
-    def display(widget, display_id):
-        shown.append(widget)
+    def display(bundle, raw, display_id=False):
+        assert raw
+        shown.append(bundle)
         return Display()
 
     monkeypatch.delenv("PYTEST_VERSION", raising=False)
@@ -68,6 +72,16 @@ def alt(bundle):
     return re.search(r'<img alt="([^"]*)"', bundle["text/html"]).group(1)
 
 
+def widget(bundle):
+    """The widget that a bundle shows."""
+    from ipywidgets import Widget
+    from ipywidgets.widgets import widget as module
+
+    model = bundle["application/vnd.jupyter.widget-view+json"]["model_id"]
+    instances = getattr(module, "_instances", None)
+    return (Widget.widgets if instances is None else instances)[model]
+
+
 def test_live_in_a_terminal_prints_a_line(capsys):
     algorithm = make()
     history = asyncio.run(live(algorithm, updates=3))
@@ -78,12 +92,31 @@ def test_live_in_a_terminal_prints_a_line(capsys):
 
 def test_live_leaves_one_picture_that_says_what_it_shows(notebook):
     asyncio.run(live(make(), updates=3, x="episodes"))
-    (bundle,) = notebook
-    assert re.match(
-        r"Return while training, against episodes\. update 3, episode 12: ", alt(bundle)
-    )
-    assert bundle["text/plain"] == f"[picture: {alt(bundle)}]"
-    assert len(bundle["text/html"]) < 20_000
+    sentence, picture = notebook
+    assert sentence.keys() == picture.keys() == {"text/html", "text/plain"}  # no widget is left
+    assert sentence["text/plain"].startswith("update 3, episode 12: ")
+    assert alt(picture).startswith("Return while training, against episodes. update 3, episode 12:")
+    assert picture["text/plain"] == f"[picture: {alt(picture)}]"
+    assert len(picture["text/html"]) < 20_000
+
+
+def test_what_is_saved_in_the_middle_of_a_run_is_a_picture_and_says_so(notebook):
+    saved = []
+
+    def save(algorithm, metrics):
+        saved[:] = list(notebook)
+        time.sleep(0.15)  # a picture is drawn ten times a second, at most
+
+    algorithm = make()
+    asyncio.run(live(algorithm, updates=3, show=True, callbacks=[save]))
+    head, picture = saved
+    assert "application/vnd.jupyter.widget-view+json" in head
+    assert "application/vnd.jupyter.widget-view+json" not in picture
+    assert "running return" in alt(picture)
+    assert "data:image/jpeg" in picture["text/html"]
+    assert "to go on, run this cell again" in picture["text/html"]
+    asyncio.run(live(algorithm, updates=2))
+    assert notebook[2]["text/plain"].startswith("Gone on from update 3: update 5, ")
 
 
 def test_watching_does_not_change_what_is_learned(notebook):
@@ -108,11 +141,12 @@ def test_the_stop_button_ends_the_run_and_says_how_to_go_on(notebook):
 
     def press(algorithm, metrics):
         if metrics["updates"] == 2:
-            notebook[0].children[0].children[0].click()
+            widget(notebook[0]).children[0].click()
 
     history = asyncio.run(live(algorithm, updates=10_000, callbacks=[press]))
     assert len(history) == algorithm.updates == 2
-    assert "Stopped: the policy keeps what it has learned" in alt(notebook[0])
+    assert "Stopped: the policy keeps what it has learned" in alt(notebook[1])
+    assert "Stopped: the policy keeps what it has learned" in notebook[0]["text/html"]
     assert len(asyncio.run(live(algorithm, updates=2))) == 2
     assert algorithm.updates == 4
 
@@ -134,7 +168,7 @@ def test_an_interrupt_ends_the_run_cleanly(notebook, as_ipykernel):
 
     asyncio.run(cell())
     assert algorithm.updates < 1000  # cancelled at the first pause after it
-    assert "Interrupted: the policy keeps what it has learned" in alt(notebook[0])
+    assert "Interrupted: the policy keeps what it has learned" in alt(notebook[1])
 
 
 def test_the_kernel_stops_an_update_that_never_ends(tmp_path):
@@ -186,8 +220,8 @@ def test_an_error_keeps_the_curve_and_is_raised(notebook):
 
     with pytest.raises(RuntimeError, match="the environment broke"):
         asyncio.run(live(make(), updates=10, callbacks=[fail]))
-    assert "update 2, " in alt(notebook[0])
-    assert "The next update failed." in alt(notebook[0])
+    assert "update 2, " in alt(notebook[1])
+    assert "The next update failed." in alt(notebook[1])
 
 
 def test_live_needs_a_budget(notebook):
@@ -219,9 +253,9 @@ def test_live_saves_one_picture_and_no_widget():
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
-    (output,) = notebook.cells[0].outputs
-    assert set(output.data) == {"text/html", "text/plain"}
-    assert "update 5, episode 20" in alt(output.data)
+    sentence, picture = notebook.cells[0].outputs
+    assert set(sentence.data) == set(picture.data) == {"text/html", "text/plain"}
+    assert "update 5, episode 20" in alt(picture.data)
 
 
 # ---------------------------------------------------------------------------- watch
@@ -401,7 +435,7 @@ def test_curves_of_one_run_has_no_interval():
         curves([History([{"steps": 1, "running_return": np.nan}])])
 
 
-def test_a_knob_redraws_and_leaves_its_first_picture():
+def test_a_knob_redraws_and_what_is_saved_is_the_newest_picture(notebook):
     drawn = []
 
     def draw(gamma, n):
@@ -409,12 +443,21 @@ def test_a_knob_redraws_and_leaves_its_first_picture():
         return Picture("<svg/>", f"gamma is {gamma} & n is {n}")
 
     knob = Knob(draw, gamma=(0.0, 1.0, 0.1, 0.5), n=(1, 9, 1, 3))
-    bundle = knob._repr_mimebundle_()
-    assert 'alt="gamma is 0.5 &amp; n is 3"' in bundle["text/html"]
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-    knob.sliders["n"].value = 4
+    knob._ipython_display_()
+    sliders, picture = notebook
+    assert "application/vnd.jupyter.widget-view+json" in sliders
+    assert picture.keys() == {"text/html", "text/plain"}
+    assert 'alt="gamma is 0.5 &amp; n is 3"' in picture["text/html"]
+    assert "To move gamma, n, run this cell" in picture["text/html"]
+    n = widget(sliders).children[1]
+    n.value = 4
     assert drawn[-1] == (0.5, 4)
-    assert "n is 4" in knob.shown.value
+    assert "n is 4" in notebook[1]["text/html"]
+    n.value = 3
+    assert drawn == [(0.5, 3), (0.5, 4)]  # it has that one already
+    knob.sliders["gamma"].value = 0.1 + 0.2
+    assert drawn[-1] == (0.3, 3)
+    assert knob.sliders["gamma"].readout_format == ".1f"
 
 
 def test_the_map_links_to_the_chapters_that_are_there(tmp_path):

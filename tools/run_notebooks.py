@@ -72,10 +72,17 @@ def normalised(notebook):
             continue
         count += 1
         cell.execution_count = count  # never null: nbval would not compare the cell's outputs
+        cell.outputs = [one for one in cell.outputs if not only_widget(one)]
         for output in cell.outputs:
             normalise_output(output, count)
     nbformat.validate(notebook)
     return nbformat.writes(notebook, indent=1, ensure_ascii=False).rstrip("\n") + "\n"
+
+
+def only_widget(output):
+    """Is it of no use without a kernel, as sliders are? (The picture below them is.)"""
+    data = output.get("data", {})
+    return WIDGET_VIEW in data and "text/html" not in data
 
 
 def normalise_output(output, count):

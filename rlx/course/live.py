@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import html
 import io
 import os
@@ -14,11 +15,16 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from rlx.algos.base import Algorithm
-from rlx.course.picture import Picture, svg_curve
+from rlx.course.picture import WIDGET, Picture, asleep, svg_curve
 from rlx.course.watch import rendered
 from rlx.play.loop import collect, reset
 from rlx.seeding import undisturbed
 from rlx.training import History, Metrics, iterate
+
+SAVED_IN_BETWEEN = (
+    "This is how far training was when the page was saved; ■ ends it, if it still runs. "
+    "curves([history]) in a new cell draws all of it; to go on, run this cell again."
+)
 
 
 async def live(
@@ -99,15 +105,18 @@ class View:
 
     def numbers(self, metrics: Metrics) -> str:
         rate = self.since("steps", metrics) / max(self.since("seconds", metrics), 1e-9)
+        mean = metrics["running_return"]
         return (
             f"update {metrics['updates']}, episode {metrics['episodes']}: "
-            f"running return {metrics['running_return']:.1f}, {rate:,.0f} steps/s"
+            f"running return {mean:.{1 if abs(mean) >= 10 else 2}f}, {rate:,.0f} steps/s"
         )
 
     def ending(self, history: History, how: str) -> str:
         if not history:
             return f"{how or 'Nothing to do'} before the first update."
         text = f"{self.numbers(history[-1])}, {self.since('seconds', history[-1]):.1f} s."
+        if self.before["updates"]:
+            text = f"Gone on from update {self.before['updates']}: {text}"
         if how == "Failed":
             text += " The next update failed."
         elif how:
@@ -135,26 +144,30 @@ class Line(View):
 
 
 class Panel(View):
-    """For a notebook: a Stop button, a bar, the numbers, the curve; at the end, one picture.
+    """For a notebook: a Stop button, a bar and the numbers; beneath them the curve, as a picture.
 
     All is drawn between two updates, on the main thread; all that the button does is set a flag.
-    Drawing takes a twentieth of the run, as much again goes into listening to the button."""
+    Drawing takes a twentieth of the run, as much again goes into listening to the button.
+    Only the upper line is a widget, and gives way to a sentence at the end: the picture is saved
+    with the notebook, whenever that happens."""
 
     def __init__(self, algorithm: Algorithm, options: dict, x: str, show: bool) -> None:
         super().__init__(algorithm, options, x, show)
         import ipywidgets as widgets
         from IPython.display import display
 
-        self.button = widgets.Button(description="Stop", icon="stop", button_style="warning")
+        self.button = widgets.Button(description="Stop", icon="stop")
         self.button.on_click(self.stop)
         self.bar = widgets.FloatProgress(max=1.0, layout=widgets.Layout(width="160px"))
-        self.text, self.curve = widgets.HTML(), widgets.HTML()
-        self.newest = widgets.Image(format="jpeg", layout=widgets.Layout(width="240px"))
+        self.text = widgets.HTML()
+        self.box = widgets.HBox(
+            [self.button, self.bar, self.text], layout=widgets.Layout(flex_flow="row wrap")
+        )
         self.playing = Playing(algorithm) if show else None
-        head = widgets.HBox([self.button, self.bar, self.text])
-        beside = [widgets.VBox([widgets.HTML("the newest agent"), self.newest])] if show else []
-        self.box = widgets.VBox([head, widgets.HBox([self.curve, *beside])])
-        self.display = display(self.box, display_id=True)
+        view = self.box._repr_mimebundle_()[WIDGET]
+        plain = "[training goes on]"
+        self.head = display({WIDGET: view, "text/plain": plain}, raw=True, display_id=True)
+        self.place = display({"text/plain": ""}, raw=True, display_id=True)
         self.quiet = "PYTEST_VERSION" in os.environ  # nbval: nobody is looking
         self.drawing = 0.0  # seconds that it has taken
         self.next_drawing = self.next_listening = 0.0
@@ -178,27 +191,36 @@ class Panel(View):
     def draw(self, history: History) -> None:
         self.bar.value = self.fraction(history[-1])
         self.text.value = self.numbers(history[-1])
-        self.curve.value = self.svg(history)
+        curve = self.picture(history, self.numbers(history[-1]))._repr_html_()
+        beside = f'<div style="flex: 1 1 380px; max-width: 620px">{curve}</div>'
         if self.playing:
-            self.newest.value = self.playing.frame()
+            encoded = base64.b64encode(self.playing.frame()).decode()
+            beside += (
+                '<img class="newest" decoding="sync" alt="the newest agent, playing" width="240" '
+                f'style="align-self: start" src="data:image/jpeg;base64,{encoded}">'
+            )
+        beside = f'<div style="display: flex; flex-wrap: wrap; gap: 12px">{beside}</div>'
+        shown = {"text/html": beside + asleep(SAVED_IN_BETWEEN), "text/plain": "[a curve]"}
+        self.place.update(shown, raw=True)
 
-    def svg(self, history: History) -> str:
+    def picture(self, history: History, text: str) -> Picture:
         x_label = self.x.replace("steps", "environment steps")
         mean = f"mean of the last {self.algorithm.recent.maxlen} episodes"
-        return svg_curve(
+        svg = svg_curve(
             history[self.x],
             history["return"],
             history["running_return"],
             labels=(x_label, "return", "mean of one update", mean),
             goal=self.options.get("stop_return"),
         )
+        return Picture(svg, f"Return while training, against {self.x}. {text}")
 
     def close(self, history: History, how: str) -> None:
-        """One picture takes the place of the widgets: it is what the saved notebook shows."""
         text = self.ending(history, how)
-        picture = Picture(self.svg(history), f"Return while training, against {self.x}. {text}")
-        shown = f"{picture._repr_html_()}<div>{html.escape(text)}</div>"
-        self.display.update({"text/html": shown, "text/plain": repr(picture)}, raw=True)
+        self.head.update(
+            {"text/html": f"<div>{html.escape(text)}</div>", "text/plain": text}, raw=True
+        )
+        self.place.update(self.picture(history, text).bundle(), raw=True)
         self.box.close()
         if self.playing:
             self.playing.envs.env.close()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from rlx.course.picture import COLOURS, Picture
+from rlx.course.picture import COLOURS, WIDGET, Picture, asleep
 from rlx.stats import bootstrap_interval, interquartile_mean
 from rlx.training import History
 
@@ -62,35 +63,57 @@ def _finite(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Knob:
-    """A picture with sliders: `draw(**values)` makes it, and makes it again when one is moved.
+    """A picture with sliders: `draw(**values)` makes it, and makes it again while one is moved.
 
         Knob(draw, gamma=(0.0, 0.99, 0.01, 0.9))      # lowest, highest, step, where it begins
 
-    `draw` returns a `Picture`. The first one stays in the saved notebook, where there is no kernel.
+    `draw` returns a `Picture`. The newest one stays in the saved notebook, without a kernel.
     """
 
     def __init__(self, draw: Callable[..., Picture], **ranges: tuple[float, float, float, float]):
         import ipywidgets as widgets
 
-        self.draw, self.sliders, self.shown = draw, {}, widgets.HTML()
+        self.draw, self.sliders, self.digits, self.place = draw, {}, {}, None
+        self.drawn: dict[tuple, dict] = {}  # what was moved to once costs nothing again
         for name, (low, high, step, start) in ranges.items():
             whole = all(isinstance(number, int) for number in (low, high, step, start))
+            self.digits[name] = max(map(decimals, (low, step, start)))
+            how = {} if whole else {"readout_format": f".{self.digits[name]}f"}
             self.sliders[name] = (widgets.IntSlider if whole else widgets.FloatSlider)(
-                min=low, max=high, step=step, value=start, description=name,
-                continuous_update=False, layout=widgets.Layout(width="480px"),
+                min=low, max=high, step=step, value=start, description=name, **how,
+                layout=widgets.Layout(width="480px", max_width="98%"),
             )  # fmt: skip
             self.sliders[name].observe(self.redraw, "value")
-        self.box = widgets.VBox([*self.sliders.values(), self.shown])
+        self.box = widgets.VBox([*self.sliders.values()])
 
-    def redraw(self, _change=None) -> Picture:
-        picture = self.draw(**{name: slider.value for name, slider in self.sliders.items()})
-        self.shown.value = picture._repr_html_()
-        return picture
+    def shown(self) -> dict[str, str]:
+        """The bundle that belongs to the sliders as they stand now."""
+        # Three steps of 0.1 are not 0.3 to a computer, but to whoever reads the slider.
+        values = {
+            name: round(slider.value, self.digits[name]) if self.digits[name] else slider.value
+            for name, slider in self.sliders.items()
+        }
+        key = tuple(values.values())
+        if key not in self.drawn:
+            line = f"To move {', '.join(self.sliders)}, run this cell (Shift+Enter)."
+            self.drawn[key] = self.draw(**values).bundle(asleep(line))
+        return self.drawn[key]
 
-    def _repr_mimebundle_(self, **_options) -> dict[str, object]:
-        first = self.redraw()
-        widget = self.box._repr_mimebundle_()
-        return {**widget, "text/html": first._repr_html_(), "text/plain": repr(first)}
+    def redraw(self, _change=None) -> None:
+        if self.place is not None:
+            self.place.update(self.shown(), raw=True)
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        sliders = self.box._repr_mimebundle_()[WIDGET]
+        display({WIDGET: sliders, "text/plain": f"[sliders: {', '.join(self.sliders)}]"}, raw=True)
+        self.place = display(self.shown(), raw=True, display_id=True)
+
+
+def decimals(number: float) -> int:
+    """How many digits it has after the point."""
+    return max(0, -Decimal(str(float(number))).normalize().as_tuple().exponent)
 
 
 def axes(height: float = 2.6, **labels):

@@ -101,6 +101,7 @@ NO_CELL_WAITS = """selector => {
   const prompts = [...document.querySelectorAll(selector + ' .jp-InputArea-prompt')];
   return prompts.length > 0 && !prompts.some(prompt => prompt.textContent.includes('*'));
 }"""
+SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"
 # Nothing here waits for the promise: that of a run-… command resolves when the cells have finished.
 COMMAND = "([name, options]) => { window.jupyterapp.commands.execute(name, options); }"
 
@@ -112,9 +113,22 @@ class NotebookPage:
         self.page = page
         self.panel = page.locator(PANEL)
         page.goto(url)  # never with ?reset: it ends the kernel that has just been started
-        page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
-        page.wait_for_selector(f"{PANEL} .jp-Notebook .jp-Cell", timeout=60_000)
+        self.wait_until_open()
         self.wait_until_idle(60)
+
+    def wait_until_open(self):
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
+        self.page.wait_for_selector(f"{PANEL} .jp-Notebook .jp-Cell", timeout=60_000)
+
+    def reopen(self, without_kernel=False):
+        """Save, close the tab, and open the notebook once more, as a browser does with F5."""
+        self.page.evaluate(SAVE)
+        if without_kernel:
+            self.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
+        self.page.reload()
+        self.wait_until_open()
+        if without_kernel:
+            self.wait_until_idle(60)
 
     def wait_until_idle(self, seconds):
         """Until the kernel is connected and idle and no cell shows [*], twice in a row."""

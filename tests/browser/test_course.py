@@ -1,5 +1,6 @@
 """What the course draws, in a real browser: Stop, the kernel's ■, the player, the slider."""
 
+import itertools
 import re
 
 import pytest
@@ -34,6 +35,15 @@ WATCH = """
 algorithm = make()
 watch(algorithm.agent, algorithm.policy, 40)
 """
+CURVES = """
+from rlx.course import curves
+curves({"one": [history], "the other": [history]})
+"""
+HAS_KERNEL = """() => {
+  const { session } = window.jupyterapp.shell.currentWidget.sessionContext;
+  return session && session.kernel;
+}"""
+DEAD = ".jp-OutputArea-child:has(+ .jp-OutputArea-child .rlx-asleep)"
 ACTIVE_CELL = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
 KNOB = """
 def draw(size):
@@ -47,11 +57,11 @@ Knob(draw, size=(1, 50, 1, 20))
 
 def wait_for_the_curve_to_grow(panel):
     """Until the curve of a live panel has changed twice."""
-    curve = panel.locator(".jupyter-widgets svg polyline")
+    curve = panel.locator('.jp-OutputArea:has(.jupyter-button) img[alt^="Return while"]')
     expect(curve).to_be_visible(timeout=60_000)
     for _ in range(2):
-        points = curve.get_attribute("points")
-        expect(curve).not_to_have_attribute("points", points, timeout=30_000)
+        shown = curve.get_attribute("src")
+        expect(curve).not_to_have_attribute("src", shown, timeout=30_000)
 
 
 def test_training_is_seen_stopped_continued_and_interrupted(scratch, screenshots):
@@ -59,7 +69,7 @@ def test_training_is_seen_stopped_continued_and_interrupted(scratch, screenshots
     page, panel = notebook.page, notebook.panel
     notebook.start_all()
     wait_for_the_curve_to_grow(panel)
-    newest = panel.locator(".jupyter-widgets img.widget-image")
+    newest = panel.locator("img.newest")
     frame = newest.get_attribute("src")
     expect(newest).not_to_have_attribute("src", frame, timeout=30_000)  # the newest agent plays
     page.screenshot(path=screenshots / "live.png")
@@ -126,9 +136,81 @@ def test_the_player_and_the_knob_do_what_the_keyboard_says(scratch, screenshots)
     assert cursor.bounding_box()["x"] == pytest.approx(plot["x"] + 0.96 * plot["width"], abs=2)
     assert frame.get_attribute("src") != shown
 
-    picture = notebook.panel.locator(".jupyter-widgets img")
+    picture = notebook.panel.locator('img[alt^="a circle"]')
     expect(picture).to_have_attribute("alt", "a circle of radius 20")
     notebook.move_slider(5)
     expect(picture).to_have_attribute("alt", "a circle of radius 25", timeout=30_000)
     assert notebook.errors() == []
     notebook.screenshot(screenshots / "player.png")
+
+
+def test_what_was_saved_is_seen_without_its_kernel(scratch, screenshots):
+    notebook = scratch(MAKE, WATCH, KNOB)
+    notebook.run_all()
+    notebook.move_slider(5)
+    panel, circle = notebook.panel, notebook.panel.locator('img[alt="a circle of radius 25"]')
+    expect(circle).to_be_visible(timeout=30_000)
+    expect(panel.locator(".rlx-asleep")).to_be_hidden()
+    notebook.reopen(without_kernel=True)
+    expect(circle).to_be_visible()
+    expect(panel.locator(".rlx-asleep")).to_have_text("To move size, run this cell (Shift+Enter).")
+    expect(panel.locator(DEAD)).to_contain_text("Error displaying widget")
+    expect(panel.locator(DEAD)).to_be_hidden()
+    player = panel.locator(".animation")
+    player.get_by_title("Play", exact=True).click()  # needs no kernel
+    expect(player.locator("output")).not_to_have_text("step 0")
+    notebook.page.screenshot(path=screenshots / "reopened.png")
+    notebook.run_all()  # back to life
+    expect(panel.locator(".rlx-asleep")).to_be_hidden()
+    expect(panel.locator(".widget-slider")).to_be_visible()
+
+
+def test_a_tab_that_is_closed_during_training_shows_how_far_it_was(scratch, screenshots):
+    notebook = scratch(MAKE, TO_BE_STOPPED)
+    panel = notebook.panel
+    notebook.start_all()
+    wait_for_the_curve_to_grow(panel)
+    notebook.reopen()
+    expect(panel.locator('img[alt^="Return while"]')).to_be_visible()
+    expect(panel.locator(".rlx-asleep")).to_contain_text("to go on, run this cell again")
+    expect(panel.locator(DEAD)).to_be_hidden()
+    notebook.page.screenshot(path=screenshots / "closed.png")
+    notebook.page.wait_for_function(HAS_KERNEL)
+    notebook.command("notebook:interrupt-kernel")
+    notebook.wait_until_idle(60)
+    notebook.write(panel.locator(".jp-CodeCell").nth(1), "more = await live(algorithm, updates=3)")
+    notebook.run(panel.locator(".jp-CodeCell").nth(1))
+    expect(panel.locator(".jp-OutputArea").get_by_text("Gone on from update")).to_be_visible()
+    assert notebook.errors() == []
+
+
+def test_nothing_is_cut_off_and_all_is_seen_in_both_themes(scratch, screenshots):
+    notebook = scratch(MAKE, TO_BE_STOPPED, KNOB, CURVES, WATCH)
+    page, panel = notebook.page, notebook.panel
+
+    def look(name):
+        for theme, width in itertools.product(["Light", "Dark"], [900, 1280]):
+            page.set_viewport_size({"width": width, "height": 1000})
+            notebook.command("apputils:change-theme", theme=f"JupyterLab {theme}")
+            light = str(theme == "Light").lower()
+            page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
+            page.wait_for_timeout(1000)
+            right = panel.bounding_box()["x"] + panel.bounding_box()["width"]
+            for part in panel.locator(".jp-OutputArea img").all():
+                box = part.bounding_box()
+                assert box["x"] + box["width"] <= right, (name, theme, width)
+            picture = panel.locator("img.rlx-plot").first
+            turned = picture.evaluate("picture => getComputedStyle(picture).filter") != "none"
+            assert turned == (theme == "Dark")
+            page.screenshot(path=screenshots / f"{name}-{theme}-{width}.png")
+
+    notebook.start_all()
+    wait_for_the_curve_to_grow(panel)
+    expect(panel.locator("img.newest")).to_be_visible()
+    look("live")
+    notebook.press("Stop")
+    notebook.wait_until_idle(120)
+    assert notebook.errors() == []
+    for number, name in enumerate(["knob", "curves", "player"], 2):
+        panel.locator(".jp-CodeCell").nth(number).scroll_into_view_if_needed()
+        look(name)

@@ -57,9 +57,9 @@ def test_a_slider_of_chapter_01_changes_its_picture(open_notebook, screenshots):
     notebook = open_notebook("notebooks/01_loop.ipynb")
     notebook.run_all()
     assert notebook.errors() == []
-    knob = notebook.panel.locator(".jupyter-widgets", has=notebook.page.locator(".widget-slider"))
+    knob = notebook.panel.locator(".jp-OutputArea:has(.widget-slider)").first
     picture = knob.locator("img").first
     shown = picture.get_attribute("src")
-    notebook.move_slider(3)
+    notebook.move_slider(3, knob)
     expect(picture).not_to_have_attribute("src", shown, timeout=30_000)
     notebook.screenshot(screenshots / "chapter_01.png")
