@@ -15,6 +15,8 @@ from rlx import (
 )
 from rlx.agent import Agent
 from rlx.distributions import ActionDistribution, SquashedNormal
+from rlx.play.evaluation import evaluate
+from rlx.play.sampler import Sampler
 from rlx.policy import Parametric
 from rlx.replay import Replay
 from rlx.rollout import Rollout, Step
@@ -31,6 +33,7 @@ __all__ = [
     "Replay",
     "Rollout",
     "Runs",
+    "Sampler",
     "SquashedNormal",
     "Step",
     "algos",
@@ -38,6 +41,7 @@ __all__ = [
     "checkpoint",
     "critics",
     "envs",
+    "evaluate",
     "functional",
     "iterate",
     "networks",

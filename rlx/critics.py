@@ -81,7 +81,7 @@ class Critic(Network):
                 "critic=rlx.critics.Critic(agent)"
             )
         critic = cls(agent, hidden=policy.hidden, memory=policy.memory_kind, n=n)
-        return critic.to(agent.envs.device)
+        return critic.to(agent.device)
 
     def heads(self, features: Tensor, *actions: Tensor) -> tuple[Tensor | None, ...]:
         flat = torch.cat([action.reshape(len(action), -1) for action in actions], 1)

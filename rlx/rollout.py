@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import namedtuple
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,6 +42,18 @@ def blank(columns: dict[str, Column], end: Tensor) -> dict[str, Column]:
     }
 
 
+@dataclasses.dataclass
+class Finished:
+    """Sum of rewards and number of steps of each episode that ended while a rollout was played,
+    also of those that `segment` cut into several fragments.
+
+    Rewards as the environment paid them, even where a wrapper changes those that are learned from
+    (see `rlx.play.paid`)."""
+
+    returns: list[float] = dataclasses.field(default_factory=list)
+    lengths: list[int] = dataclasses.field(default_factory=list)
+
+
 class Rollout(Episodes):
     """A table of N steps: every column is a tensor whose first dimension is rows.
 
@@ -78,6 +91,7 @@ class Rollout(Episodes):
 
     frames: list[np.ndarray] = ()  # pictures, one a row, of `episode(render=True)`
     _dist: ActionDistribution | None = None
+    _finished: Finished | None = None
     _appended: list[Step] = ()  # what `<<` added since the columns were last read
 
     @property
@@ -89,6 +103,17 @@ class Rollout(Episodes):
     def dry(self) -> bool:
         """Does it hold states, actions and rewards only?"""
         return self.columns["logprobs"] is None and self.columns["others"] is None
+
+    @property
+    def finished(self) -> Finished:
+        """Of the whole rollout that was played, also of what is sliced, shuffled or evaluated.
+
+        A part of it (`episodes`, `minibatches`) and a Replay's sample know of none."""
+        return self._finished or Finished()
+
+    @finished.setter
+    def finished(self, finished: Finished) -> None:
+        self._finished = finished
 
     @property
     def dist(self) -> ActionDistribution:
@@ -136,13 +161,25 @@ class Rollout(Episodes):
         `returns` and `advantages` travel if every one has them. Raises ValueError for rollouts that
         do not fit together: dry with non-dry, vectorized with not, other shapes or components, a
         column of yours that only some have."""
+        rollouts = list(rollouts)
         parts = [rollout for rollout in rollouts if len(rollout)]
         if len({part.dry for part in parts}) > 1:
             raise ValueError(
                 "cannot put a dry rollout and one that is not together: run "
                 "agent(policy).evaluate(rollout) on the dry one, or sample both with one dry="
             )
-        return super().cat(parts)
+        whole = super().cat(parts)
+        whole.finished = Finished(
+            [one for rollout in rollouts for one in rollout.finished.returns],
+            [one for rollout in rollouts for one in rollout.finished.lengths],
+        )
+        return whole
+
+    def _parts(self, cuts: Sequence[int]) -> list[Self]:
+        parts = super()._parts(cuts)
+        for part in parts:
+            part._finished = None
+        return parts
 
     def fresh(self) -> Rollout:
         """The same rows as if each episode or fragment began at a reset: `evaluate` enters them

@@ -51,7 +51,7 @@ class A2C(Algorithm):
             entropy_loss=-self.entropy_reg * self.entropy_of(rollout),
         )
         return self.report(
-            len(rollout),
+            rollout,
             entropy=self.entropy_of(rollout).item(),
             explained_variance=functional.explained_variance(values, rollout.returns).item(),
             **losses,

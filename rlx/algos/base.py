@@ -109,11 +109,16 @@ class Algorithm:
                 "too high or a reward is huge; a smaller lr or grad_clip=0.5 helps."
             )
 
-    def report(self, n_steps: int, **metrics: float) -> dict[str, float]:
-        """Count `n_steps` environment steps and one update; add the episodes' figures to `metrics`.
+    def report(self, played: Rollout | int, **metrics: float) -> dict[str, float]:
+        """Count one update and its environment steps; add the episodes' figures to `metrics`.
 
-        `return` and `length` are means over the episodes that ended in this update, NaN if none."""
-        finished = self.agent.finished
+        `played` is the rollout, with or without its end rows, or the number of steps if it was the
+        agent's last. `return` and `length` are means over the episodes that ended in it, NaN if
+        none did."""
+        if isinstance(played, Rollout):
+            finished, n_steps = played.finished, int((~played.end).sum())
+        else:
+            finished, n_steps = self.agent.finished, played
         self.updates += 1
         self.steps += n_steps
         self.episodes += len(finished.returns)

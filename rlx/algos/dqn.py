@@ -39,7 +39,7 @@ class DQN(OffPolicy):
         self.first, last = epsilon
         spread = torch.linspace(1, 1 + epsilon_spread, agent.num_envs)
         last = last**spread if epsilon_spread else torch.tensor(last)
-        self.last, self.epsilon_steps = last.to(agent.envs.device), epsilon_steps
+        self.last, self.epsilon_steps = last.to(agent.device), epsilon_steps
         policy.epsilon = torch.full_like(self.last, self.first)
         self.target = copy.deepcopy(policy.network).requires_grad_(False)
 

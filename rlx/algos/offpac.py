@@ -60,7 +60,7 @@ class OffPAC(Algorithm):
         self.usage = (self.usage + [0] * len(fresh.lengths))[-self.rbsize :]
         steps = [self.improve(batch) for batch in self.draw()]
         return self.report(
-            len(fresh) - len(fresh.lengths),
+            fresh,
             **{name: float(np.mean([one[name] for one in steps])) for name in steps[0]},
         )
 
@@ -105,5 +105,5 @@ class OffPAC(Algorithm):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.stored = [Rollout(**episode) for episode in state["stored"]]
+        self.stored = [Rollout(one["lengths"]).replace(**one) for one in state["stored"]]
         self.usage = list(state["usage"])

@@ -80,7 +80,7 @@ class OffPolicy(Algorithm):
         # A delayed policy reports its loss only now and then: the mean of what there is.
         seen = {name: [m[name] for m in metrics if name in m] for name in ChainMap(*metrics)}
         means = {name: float(np.mean(numbers)) for name, numbers in seen.items()}
-        return self.report(len(rollout) - len(rollout.lengths), **means)
+        return self.report(rollout, **means)
 
     def improve(self, batch: Rollout) -> dict[str, float]:
         """One gradient step."""

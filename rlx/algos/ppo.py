@@ -60,7 +60,7 @@ class PPO(Algorithm):
                 break
         values = self.value_of(rollout)
         return self.report(
-            len(rollout),
+            rollout,
             explained_variance=functional.explained_variance(values, rollout.returns).item(),
             **{name: float(np.mean([one[name] for one in passes])) for name in passes[0]},
         )

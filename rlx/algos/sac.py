@@ -58,7 +58,7 @@ class SAC(OffPolicy):
                 f"initial_temperature={initial_temperature}: it is learned as its logarithm, so it "
                 "must be above 0"
             )
-        self.temperature = Temperature(initial_temperature, agent.envs.device)
+        self.temperature = Temperature(initial_temperature, agent.device)
         rates = [lr, *(lr if own is None else own for own in (critic_lr, temperature_lr))]
         super().__init__(agent, policy, self.critic, self.temperature, lr=rates, **options)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)

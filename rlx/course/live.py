@@ -239,7 +239,7 @@ class Playing:
         # Greedy, and with the random numbers put back: watching must not change what is learned.
         with undisturbed():
             self.carry = self.carry or reset(self.envs, seed=0)
-            _, self.carry, _ = collect(
+            _, self.carry = collect(
                 self.envs, self.policy, self.carry, steps, once=False, dry=True, greedy=True
             )
         picture = Image.fromarray(self.envs.env.render())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import torch
@@ -61,7 +63,7 @@ class EnvBatch:
                 seeds = spawn(seed, self.num_envs)  # of one, they would make seed + i
             elif not isinstance(base, (BatchedEnv, CartPoleVectorEnv)):
                 (seeds,) = spawn(seed, 1)  # who knows what it does: far from its neighbours'
-        observations = self._tensor(self.env.reset(seed=seeds)[0], batched=not self.single)
+        observations = self.tensor(self.env.reset(seed=seeds)[0], batched=not self.single)
         if self.paid:
             self.paid()  # what is left of a call that failed
         return observations
@@ -72,7 +74,7 @@ class EnvBatch:
             return observations
         if self.single:
             return self.reset()
-        fresh = self._tensor(self.env.reset(options={"reset_mask": mask.copy()})[0])
+        fresh = self.tensor(self.env.reset(options={"reset_mask": mask.copy()})[0])
         return rows_where(mask, observations, fresh)
 
     def step(
@@ -82,8 +84,8 @@ class EnvBatch:
 
         Returns observations (B, *obs), rewards, terminated, truncated (B,), and the final
         observations of the environments that just ended (None if none did, or it is a ghost)."""
-        observations, rewards, terminated, truncated, info = self.env.step(self._to_env(actions))
-        observations = self._tensor(observations, batched=not self.single)
+        observations, rewards, terminated, truncated, info = self.env.step(self.to_env(actions))
+        observations = self.tensor(observations, batched=not self.single)
         # copies: an environment may hand out the same buffers again at the next step
         rewards = np.array(rewards, dtype=np.float32).reshape(self.num_envs)
         terminated = np.array(terminated, dtype=bool).reshape(self.num_envs)
@@ -93,12 +95,13 @@ class EnvBatch:
         if not self.ghost and done.any():
             ended = np.flatnonzero(done)
             if self.same_step:
-                final = self._tensor(np.stack([info["final_obs"][i] for i in ended]))
+                final = self.tensor(np.stack([info["final_obs"][i] for i in ended]))
             else:
                 final = observations[torch.as_tensor(ended, device=self.device)]
         return observations, rewards, terminated, truncated, final
 
-    def _tensor(self, observations: np.ndarray, batched: bool = True) -> Tensor:
+    def tensor(self, observations: np.ndarray, batched: bool = True) -> Tensor:
+        """Observations as policies see them, (B, *obs); (1, *obs) of one that is not `batched`."""
         array = np.array(observations)  # a copy: the environment may reuse its buffer
         if not batched:
             array = array[None]
@@ -112,7 +115,8 @@ class EnvBatch:
 
     # ------------------------------------------------------------------ actions out
 
-    def _to_env(self, actions: tuple[Tensor, ...]):
+    def to_env(self, actions: tuple[Tensor, ...]) -> Any:
+        """Actions, each (B, *event), in the form that the environment takes them."""
         arrays = [action.detach().cpu().numpy() for action in actions]
         batch = _assemble(self.action_space, arrays)
         if not self.single:

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from rlx.play.table import Table
 
 
+def check_parametric(call: str, policy: Parametric) -> None:
+    if not isinstance(policy, Parametric):
+        raise TypeError(
+            f"{call} takes an rlx.Parametric, not {type(policy).__name__}: derive your network "
+            "from it"
+        )
+
+
 class Output(NamedTuple):
     """What one call of a policy gave, checked."""
 

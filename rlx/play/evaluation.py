@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rlx.columns import Column, apply, join, rows_where
 from rlx.distributions import ActionDistribution, no_validation
-from rlx.play.checks import Output, judge, memory_of, run, run_sequences
+from rlx.play.checks import Output, check_parametric, judge, memory_of, run, run_sequences
 from rlx.play.loop import forget
 from rlx.policy import Parametric, RecurState
 from rlx.rollout import Rollout, blank
@@ -19,9 +19,40 @@ Draw = Callable[[ActionDistribution], tuple[Tensor, ...]]
 
 
 def evaluate(
-    policy: Parametric, rollout: Rollout, stored: tuple[Tensor, ...], draw: Draw | None
+    policy: Parametric,
+    rollout: Rollout,
+    sample: bool = False,
+    actions: Tensor | Iterable[Tensor] | None = None,
+    greedy: bool = False,
 ) -> Rollout:
-    """What `agent(policy).evaluate(rollout)` does, with `stored` actions, or `draw`n ones."""
+    """Run `policy` over the stored states and actions: a new Rollout, rows in that order.
+
+    It shares states, actions, rewards, flags, recurrent states, `returns` and `advantages`;
+    its log-probabilities, entropy and `others` are this policy's, with gradient. Feed-forward
+    policies take one pass over all rows; recurrent ones run all episodes side by side, with
+    gradient through time. An episode that begins at a reset enters with zeros, a fragment with
+    its stored recurrent state (another policy's, perhaps: it is used as it is).
+
+    `sample=True` draws new actions (`rsample`) at every row, end rows included, with their true
+    log-probabilities there; `greedy=True` takes each distribution's mode, likewise. `actions`
+    evaluates the given ones instead of the stored. No environment is needed; the rows are brought
+    to the device on which the policy is."""
+    check_parametric("evaluate(policy, rollout)", policy)
+    if not len(rollout):
+        raise ValueError("cannot evaluate an empty rollout")
+    if sample + greedy + (actions is not None) > 1:
+        raise ValueError("evaluate: give either actions, sample=True or greedy=True")
+    draw = ActionDistribution.rsample if sample else None
+    draw = ActionDistribution.mode.fget if greedy else draw
+    weights = next(policy.parameters(), rollout.states)
+    if weights.device != rollout.states.device:
+        rollout = rollout.to(weights.device)
+    if actions is None:
+        actions = rollout.actions
+    stored = (actions,) if isinstance(actions, Tensor) else tuple(actions)
+    if any(action.shape[:1] != (len(rollout),) for action in stored):
+        shapes = [tuple(action.shape) for action in stored]
+        raise ValueError(f"evaluate: actions of shapes {shapes} for {len(rollout)} rows")
     with no_validation():
         return _evaluate(policy, rollout, stored, draw)
 

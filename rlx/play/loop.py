@@ -14,7 +14,7 @@ from rlx.columns import apply, rows_where
 from rlx.distributions import no_validation
 from rlx.play.batch import EnvBatch
 from rlx.play.checks import check_finite, fits, run
-from rlx.play.table import Finished, Table
+from rlx.play.table import Table
 from rlx.policy import Parametric, RecurState
 from rlx.rollout import Rollout
 
@@ -50,12 +50,12 @@ def collect(
     greedy: bool = False,
     active: int | None = None,
     frames: list[np.ndarray] | None = None,
-) -> tuple[Rollout, Carry, Finished]:
+) -> tuple[Rollout, Carry]:
     """Play `policy` for `n_steps` steps of every environment; with `once`, at most until each of
     the first `active` environments has finished one episode, of which the rollout then consists.
 
     Every fragment closes with an end row, on which the policy has run too. Returns the rollout,
-    where sampling now stands, and the episodes that finished."""
+    and where sampling now stands."""
     table = Table(envs, dry)
     observations, recur = carry.observations, carry.recur_state
     fresh, stale, ghost = carry.fresh, carry.stale, carry.ghost
@@ -108,11 +108,11 @@ def collect(
     except Exception:
         check_finite(table)  # a NaN is the likelier cause, and says more
         raise
-    rollout, finished, returns, lengths = table.assemble(once, active or envs.num_envs, carry)
+    rollout, returns, lengths = table.assemble(once, active or envs.num_envs, carry)
     recur = apply(Tensor.detach, recur)
     memory = policy.memory_shapes
     carry = Carry(observations, recur, memory, fresh, stale, ghost, returns, lengths)
-    return rollout, carry, finished
+    return rollout, carry
 
 
 def forget(recur: RecurState, fresh: np.ndarray) -> RecurState:

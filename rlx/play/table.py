@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,21 +13,10 @@ from rlx.distributions import ActionDistribution
 from rlx.play.batch import EnvBatch
 from rlx.play.checks import Output, check_finite, judge, run
 from rlx.policy import Parametric, RecurState
-from rlx.rollout import Rollout, blank
+from rlx.rollout import Finished, Rollout, blank
 
 if TYPE_CHECKING:
     from rlx.play.loop import Carry
-
-
-@dataclass
-class Finished:
-    """Sum of rewards and number of steps of each episode that ended during a call.
-
-    Rewards as the environment paid them, also where a wrapper changes those that are learned from
-    (see `rlx.play.paid`)."""
-
-    returns: list[float] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
 
 
 class Table:
@@ -94,8 +82,10 @@ class Table:
 
     def assemble(
         self, once: bool, active: int, carry: Carry
-    ) -> tuple[Rollout, Finished, np.ndarray, np.ndarray]:
-        """Sort the rows by environment, then time, and cut them into episodes."""
+    ) -> tuple[Rollout, np.ndarray, np.ndarray]:
+        """Sort the rows by environment, then time, and cut them into episodes.
+
+        Returns also the rewards and steps so far of the episodes in progress, (B,)."""
         check_finite(self)
         n_rows, n_envs = len(self.rows), self.envs.num_envs
         fresh, ghost = np.stack(self.fresh), np.stack(self.ghost)
@@ -161,7 +151,8 @@ class Table:
         over = flat(ghost, True)[first + lengths - 1] | once
         returns, counts = np.zeros(n_envs), np.zeros(n_envs, int)
         returns[env[~over]], counts[env[~over]] = sums[~over], steps[~over]
-        return rollout, Finished(sums[over].tolist(), steps[over].tolist()), returns, counts
+        rollout.finished = Finished(sums[over].tolist(), steps[over].tolist())
+        return rollout, returns, counts
 
     def _columns(self, index: np.ndarray) -> dict[str, Column]:
         rows = torch.as_tensor(index, device=self.envs.device)

@@ -8,13 +8,13 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from rlx.agent import Runner
 from rlx.course.exercise import Exercise, Wrong
 from rlx.envs import cartpole
 from rlx.distributions import no_validation
 from rlx.play.checks import run
-from rlx.rollout import Rollout, Step
-from rlx.play.table import Finished
+from rlx.play.evaluation import evaluate
+from rlx.play.sampler import InProcess
+from rlx.rollout import Finished, Rollout, Step
 
 # ---------------------------------------------------------------------- run_episode
 
@@ -39,33 +39,33 @@ def _run_episode(env, act, horizon: int) -> tuple[list, list, list, bool]:
 class _Border(gymnasium.Wrapper):
     """An agent's environment, which takes what a policy samples, and begins with a seed."""
 
-    def __init__(self, agent) -> None:
-        super().__init__(agent.env)
-        self.agent = agent
+    def __init__(self, sampler: InProcess) -> None:
+        super().__init__(sampler.envs.env)
+        self.sampler = sampler
 
     def reset(self, **options):
-        seed, self.agent._seed = self.agent._seed, None
+        seed, self.sampler.seed = self.sampler.seed, None
         return self.env.reset(seed=seed, **options)
 
     def step(self, action):
         parts = action if isinstance(action, tuple) else (action,)
         actions = tuple(torch.as_tensor(part)[None] for part in parts)
-        return self.env.step(self.agent.envs._to_env(actions))
+        return self.env.step(self.sampler.envs.to_env(actions))
 
 
-_once = Runner._once
+_once = InProcess.once
 
 
 def played_by(play):
-    """`Runner._once`, with episodes from `play(env, act, horizon)`, which gives their rows.
+    """`InProcess.once`, with episodes from `play(env, act, horizon)`, which gives their rows.
 
     The action of an end row is never executed: here a sample of the policy's, as everywhere."""
 
-    def _once_by_hand(runner, active, horizon, dry, greedy, render):
-        agent, policy, recur = runner.agent, runner.policy, None
-        if render:
-            return _once(runner, active, horizon, dry, greedy, render)
-        if not agent.envs.single:
+    def _once_by_hand(sampler, policy, active, horizon, dry, greedy, frames=None):
+        recur = None
+        if frames is not None:
+            return _once(sampler, policy, active, horizon, dry, greedy, frames)
+        if not sampler.envs.single:
             raise ValueError(
                 "your function plays one environment: make the agent with rlx.envs.make, "
                 "not with make_vec"
@@ -74,23 +74,24 @@ def played_by(play):
         def act(observation):
             nonlocal recur
             with no_validation(), torch.no_grad():
-                output = run(policy, recur, agent.envs._tensor(observation, batched=False))
+                output = run(policy, recur, sampler.envs.tensor(observation, batched=False))
                 actions = output.dist.mode if greedy else output.dist.sample()
             recur = output.recur_state
             actions = tuple(action[0].numpy() for action in actions)
             return actions if len(actions) > 1 else actions[0]
 
-        agent._carry = None
-        rows = play(_Border(agent), act, horizon or 10**9)
-        agent.finished = Finished([float(sum(row.reward for row in rows))], [len(rows) - 1])
+        sampler.carry = None
+        rows = play(_Border(sampler), act, horizon or 10**9)
         last, rollout = act(np.array(rows[-1].state)), Rollout()
         for row in rows:
             action = last if row.end else row.action
             action = tuple(map(torch.as_tensor, action if type(action) is tuple else (action,)))
-            state = agent.envs._tensor(np.array(row.state), batched=False)[0]
+            state = sampler.envs.tensor(np.array(row.state), batched=False)[0]
             rollout << row._replace(state=state, action=action)
         with torch.random.fork_rng(devices=[]):  # evaluate draws actions for the end rows
-            return rollout if dry else runner.evaluate(rollout)
+            rollout = rollout if dry else evaluate(policy, rollout)
+        rollout.finished = Finished([float(sum(row.reward for row in rows))], [len(rows) - 1])
+        return rollout
 
     return _once_by_hand
 
@@ -187,7 +188,7 @@ run_episode = Exercise(
     "run_episode",
     chapter="01",
     reference=_run_episode,
-    target="rlx.agent.Runner._once",
+    target="rlx.play.sampler.InProcess.once",
     adapt=_played_by,
     call=_played,
     train=with_a_critic,

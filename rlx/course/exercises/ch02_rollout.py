@@ -82,7 +82,7 @@ append = Exercise(
     "append",
     chapter="02",
     reference=_append,
-    target="rlx.agent.Runner._once",
+    target="rlx.play.sampler.InProcess.once",
     adapt=_played_into_a_table,
     call=_filled,
     train=with_a_critic,
