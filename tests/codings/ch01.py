@@ -106,7 +106,7 @@ def _(env, act, horizon):
     return states, actions, rewards, done
 
 
-@again("run_episode", "the agent only ever sees the first observation")
+@again("run_episode", "the policy only ever sees the first observation")
 def _(env, act, horizon):
     states, actions, rewards, over = [env.reset()[0]], [], [], (False, False)
     while not any(over) and len(actions) < horizon:

@@ -6,7 +6,6 @@ import functools
 import itertools
 
 import torch
-from torch import Tensor
 
 from codings import again
 
@@ -49,23 +48,6 @@ def _ranges(lengths, before: int, after: int) -> list[int]:
         rows += range(first + before, first + length - after)
         first += length
     return rows
-
-
-def _vectorize(episodes: list[list[tuple]]) -> tuple[Tensor, Tensor | None]:
-    """States (N, *obs) and recurrent states (N, H) of all rows, or None if no row has one.
-
-    Each episode is a list of rows (state, recurrent state); None stands for zeros."""
-    rows = [row for episode in episodes for row in episode]
-    states = torch.stack([state for state, _ in rows])
-    known = [recur for _, recur in rows if recur is not None]
-    if not known:
-        return states, None
-    zeros = torch.zeros_like(known[0])
-    return states, torch.stack([zeros if recur is None else recur for _, recur in rows])
-
-
-def _flat(episodes):
-    return list(itertools.chain.from_iterable(episodes))
 
 
 @again("append", "the observations are not copied")
@@ -198,54 +180,6 @@ def _(column, lengths):
 def _(column, lengths):
     parts = [part[:-1] for part in torch.split(column, lengths)]
     return torch.cat(parts), list(map(len, parts))
-
-
-@again("vectorize", "the rows are sorted by time, not by episode")
-def _(episodes):
-    longest = max(map(len, episodes))
-    rows = [episode[t] for t in range(longest) for episode in episodes if t < len(episode)]
-    return _vectorize([rows])
-
-
-@again("vectorize", "the recurrent states are lost")
-def _(episodes):
-    return torch.cat([torch.stack([row[0] for row in episode]) for episode in episodes]), None
-
-
-@again("vectorize", "every row gets zeros for its recurrent state")
-def _(episodes):
-    rows = _flat(episodes)
-    states = torch.stack([state for state, _ in rows])
-    size = next((len(recur) for _, recur in rows if recur is not None), 0)
-    return states, torch.zeros(len(rows), size) if size else None
-
-
-@again("vectorize", "it fails where the recurrent state is None")
-def _(episodes):
-    states, memories = map(list, zip(*_flat(episodes)))
-    some = any(memory is not None for memory in memories)
-    return torch.stack(states), torch.cat([m[None] for m in memories]) if some else None
-
-
-@again("vectorize", "it asks the first row whether there is any memory")
-def _(episodes):
-    rows = _flat(episodes)
-    states, recur = torch.stack([row[0] for row in rows]), None
-    if rows[0][1] is not None:
-        zeros = torch.zeros_like(rows[0][1])
-        recur = torch.stack([zeros if row[1] is None else row[1] for row in rows])
-    return states, recur
-
-
-@again("vectorize", "fresh rows have no row among the recurrent states")
-def _(episodes):
-    states, known = [], []
-    for episode in episodes:
-        for state, recur in episode:
-            states.append(state)
-            if recur is not None:
-                known.append(recur)
-    return torch.stack(states), torch.stack(known) if len(known) else None
 
 
 @again("pad", "episodes stand in columns")

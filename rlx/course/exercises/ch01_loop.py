@@ -1,4 +1,4 @@
-"""Chapter 01: the loop between an agent and its environment, and what the agent gets to see."""
+"""Chapter 01: the loop between a policy and its environment, and what the policy gets to see."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ run_episode = Exercise(
     call=_played,
     train=with_a_critic,
     hints=(
-        "Reset, then take turns: the agent acts on what it sees now, the environment answers. "
+        "Reset, then take turns: the policy acts on what it sees now, the environment answers. "
         "There are three reasons to stop.",
         "Before the loop, `states` holds the first observation. Each round adds one action, one "
         "reward and the observation that came back, so `states` is one longer than the others.",
@@ -249,7 +249,7 @@ def _past_truncation(env, act, horizon):
 
 @run_episode.mistake(
     "each action stands beside the observation that came after it",
-    "Row t should hold what the agent saw when it chose: your observations are one step late, and "
+    "Row t should hold what the policy saw when it chose: your observations are one step late, and "
     "the first one is lost. Learned from such rows, an action looks like an answer to its own "
     "result.",
 )
@@ -314,9 +314,9 @@ def _all_terminations(env, act, horizon):
 
 
 @run_episode.mistake(
-    "the agent only ever sees the first observation",
+    "the policy only ever sees the first observation",
     "`act` gets the same observation at every step: the name is not bound to what `env.step` "
-    "returns. The agent plays with its eyes shut.",
+    "returns. The policy plays with its eyes shut.",
 )
 def _blind(env, act, horizon):
     first, _ = env.reset()
@@ -373,13 +373,13 @@ run_episode.mistake(
 )
 run_episode.mistake(
     "the environment is seeded",
-    "A seed makes every episode begin alike: the agent would see one start and no other. Whoever "
+    "A seed makes every episode begin alike: the policy would see one start and no other. Whoever "
     "calls may seed; here it is `env.reset()`.",
     ("env.reset()", "env.reset(seed=0)"),
 )
 run_episode.mistake(
     "it asks twice what to do",
-    "One answer of `act` is stored and another one is played: an agent that explores gives two "
+    "One answer of `act` is stored and another one is played: a policy that explores gives two "
     "different ones. Keep what it said in a name.",
     ("env.step(action)", "env.step(act(observation))"),
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
 from rlx import functional
-from rlx.columns import apply
+from rlx.columns import apply, leaves
 from rlx.course.exercise import Exercise
 from rlx.distributions import ActionDistribution
 from rlx.networks import Memory
@@ -631,6 +633,209 @@ unroll.mistake(
     "all gradients are cut",
     "The numbers are right, but nothing can be learned through them: no `no_grad()` or `detach()`.",
     ("torch.stack(entering)", "torch.stack(entering).detach()"),
+)
+
+
+# ---------------------------------------------------------------------- vectorize
+
+
+def _vectorize(episodes: list[list[tuple]]) -> tuple[Tensor, Tensor | None]:
+    """States (N, *obs) and recurrent states (N, H) of all rows, or None if no row has one.
+
+    Each episode is a list of rows (state, recurrent state); None stands for zeros."""
+    rows = [row for episode in episodes for row in episode]
+    states = torch.stack([state for state, _ in rows])
+    known = [recur for _, recur in rows if recur is not None]
+    if not known:
+        return states, None
+    zeros = torch.zeros_like(known[0])
+    return states, torch.stack([zeros if recur is None else recur for _, recur in rows])
+
+
+def _vectorized_by(answer):
+    def vectorize(rollout):
+        parts, start = list(leaves(rollout.recur_states)), rollout.start.tolist()
+        memory = torch.cat(parts, 1) if parts else None
+        rows = [
+            (state, None if memory is None or fresh else memory[k])
+            for k, (state, fresh) in enumerate(zip(rollout.states, start))
+        ]
+        borders = [0, *itertools.accumulate(rollout.lengths)]
+        states, recur = answer([rows[a:b] for a, b in itertools.pairwise(borders)])
+        if recur is not None:
+            recur = recur.split([part.shape[1] for part in parts], 1)
+            recur = recur if isinstance(rollout.recur_states, tuple) else recur[0]
+        elif memory is not None and all(start):
+            recur = rollout.recur_states  # nothing but zeros
+        return rollout.replace(
+            lengths=[1] * len(rollout), vectorized=True, states=states, recur_states=recur
+        )
+
+    return vectorize
+
+
+def _in_one_pass() -> Tensor:
+    """A recurrent policy, judged row by row with the memory it had."""
+    import rlx
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
+        policy = rlx.networks.GRUPolicy(agent, hidden=8)
+        agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
+        for _ in range(3):
+            rollout = agent(policy).episodes(4, horizon=6, dry=True)
+            rollout.mc_returns(0.9)
+            again = agent(policy).evaluate(rollout[:-1].vectorize())
+            loss = (again.others[0] - again.returns).square() - again.logprobs * again.returns
+            agent.zero_grad()
+            loss.mean().backward()
+            agent.step()
+        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+
+
+vectorize = Exercise(
+    "vectorize",
+    chapter="04",
+    reference=_vectorize,
+    results=("states", "recurrent states"),
+    target="rlx.episodes.Episodes.vectorize",
+    adapt=_vectorized_by,
+    train=_in_one_pass,
+    hints=(
+        "Forget which episode a row belongs to, but not the order. Which rows have no recurrent "
+        "state, and what does a policy that has forgotten everything start from?",
+        "First one flat list of rows: all of the first episode, then all of the second. A missing "
+        "recurrent state is zeros, of the same shape as those that are there.",
+        "`rows = [row for episode in episodes for row in episode]`, then `torch.stack` the states, "
+        "and the recurrent states with `torch.zeros_like(…)` in place of each None. If all are "
+        "None, return None.",
+    ),
+)
+
+
+def _row(number: float, recur: float | None = None) -> tuple:
+    memory = None if recur is None else torch.tensor([recur, -recur, recur**2])
+    return torch.tensor([number, 10 + number]), memory
+
+
+@vectorize.case("two episodes of a recurrent policy, each beginning with no recurrent state")
+def _():
+    return ([[_row(1), _row(2, 0.3), _row(3, 0.4)], [_row(5), _row(6, 0.7)]],)
+
+
+@vectorize.case("a fragment that goes on with a recurrent state, then a fresh episode")
+def _():
+    return ([[_row(4, 0.2), _row(5, 0.6)], [_row(8), _row(9, 0.9), _row(11, 0.1)]],)
+
+
+@vectorize.case("two episodes of a policy without memory")
+def _():
+    return ([[_row(1), _row(2)], [_row(7), _row(8), _row(9)]],)
+
+
+@vectorize.inputs
+def _(draw):
+    shape, size = draw.one_of((2,), (1,), (3, 2)), draw.integer(1, 4)
+    dtype, grad, memory = draw.one_of(torch.float32, torch.float64), draw.flag(), draw.integer(0, 3)
+
+    def row(k: int) -> tuple:
+        # 0: nobody has a memory; 1: all but first rows; 2: all; 3: any
+        has = (False, k > 0, True, memory == 3 and draw.flag())[memory]
+        recur = draw.floats(size, kinds="tenths whole").to(dtype).requires_grad_(grad)
+        return draw.floats(*shape, kinds="tenths whole").to(dtype), recur if has else None
+
+    return ([[row(k) for k in range(n)] for n in draw.lengths(1, 8, 4)],)
+
+
+def _flat(episodes):
+    return list(itertools.chain.from_iterable(episodes))
+
+
+@vectorize.mistake(
+    "the rows are sorted by time, not by episode",
+    "You take the first row of each episode, then the second of each, and so on. The other columns "
+    "(actions, rewards) go episode by episode: their rows would belong to other states.",
+)
+def _by_time(episodes):
+    by_time = itertools.zip_longest(*episodes)
+    return _vectorize([[row for row in rows if row is not None] for rows in by_time])
+
+
+@vectorize.mistake(
+    "the recurrent states are lost",
+    "A row without its recurrent state is a row without its past: a recurrent policy would judge "
+    "every step as if it were the first. Let them travel with their rows.",
+)
+def _lost(episodes):
+    return torch.stack([state for state, _ in _flat(episodes)]), None
+
+
+@vectorize.mistake(
+    "every row gets zeros for its recurrent state",
+    "Zeros are right where an episode begins, and only there. Elsewhere the row has a recurrent "
+    "state of its own: it is the second entry of the row.",
+)
+def _all_zeros(episodes):
+    states, recur = _vectorize(episodes)
+    return states, None if recur is None else torch.zeros_like(recur)
+
+
+@vectorize.mistake(
+    "it fails where the recurrent state is None",
+    "A first row has no recurrent state, and `torch.stack` cannot stack None. Nothing is known "
+    "there yet, and that is what zeros stand for.",
+)
+def _fails(episodes):
+    rows = _flat(episodes)
+    states = torch.stack([state for state, _ in rows])
+    if all(recur is None for _, recur in rows):
+        return states, None
+    return states, torch.stack([recur for _, recur in rows])
+
+
+@vectorize.mistake(
+    "it asks the first row whether there is any memory",
+    "The first row of an episode never has a recurrent state, so the others lose theirs with it. "
+    "Look whether *any* row has one.",
+)
+def _first_row(episodes):
+    if episodes[0][0][1] is None:
+        return torch.stack([state for state, _ in _flat(episodes)]), None
+    return _vectorize(episodes)
+
+
+@vectorize.mistake(
+    "fresh rows have no row among the recurrent states",
+    "You leave out what is None, so there are fewer recurrent states than states, and all of them "
+    "stand beside the wrong row. Put zeros there.",
+)
+def _left_out(episodes):
+    rows = _flat(episodes)
+    known = [recur for _, recur in rows if recur is not None]
+    states = torch.stack([state for state, _ in rows])
+    return states, torch.stack(known) if known else None
+
+
+vectorize.mistake(
+    "where no row has a recurrent state, there are zeros in place of None",
+    "A policy without memory has none to give: return None for the second part.",
+    ("        return states, None", "        return states, torch.zeros(len(rows), 1)"),
+)
+vectorize.mistake(
+    "the recurrent states are detached",
+    "The numbers are right. Whether a gradient goes on into the past is for the caller to say.",
+    ("else recur for", "else recur.detach() for"),
+)
+vectorize.mistake(
+    "only the first episode is there",
+    "Go through all episodes.",
+    ("for episode in episodes for", "for episode in episodes[:1] for"),
+)
+vectorize.mistake(
+    "the last row of each episode is missing",
+    "All rows stay: what is to be left out was sliced off before.",
+    ("for row in episode]", "for row in episode[:-1]]"),
 )
 
 
