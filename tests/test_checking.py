@@ -41,7 +41,7 @@ def doubled():
         reference=twice,
         target="rlx.functional.normalize",
         hints=("One.", "Two.", "Three."),
-        time_limit=1.0,
+        time_limit=10.0,
     )
 
     @exercise.case("three numbers")
@@ -142,6 +142,8 @@ def test_an_endless_loop_is_stopped(doubled, swallow):
                 if not swallow:
                     raise
 
+    doubled.time_limit = 0.5
+    examine(doubled, right)  # what the reference does is known by now
     began = time.monotonic()
     card = examine(doubled, endless)
     assert time.monotonic() - began < 5

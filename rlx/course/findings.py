@@ -180,7 +180,9 @@ def _class(trial: Trial) -> Said:
     for name, a in trial.expected.leaves.items():
         b = trial.found.leaves[name]
         if isinstance(a, str) and isinstance(b, str) and a != b:
-            return f"it is a {b}, not a {a}", f"Expected is torch's `{a}`."
+            if name.endswith("class"):
+                return f"it is of class {b}, not {a}", f"Expected is torch's `{a}`."
+            return f"{name} is {b}, not {a}", "It should be as that of what comes in."
     return None
 
 
@@ -229,14 +231,15 @@ def _flag(trial: Trial) -> Said:
     for name, a in trial.expected.leaves.items():
         b = trial.found.leaves[name]
         if _is_flag(a) and not same_leaf(a, b):
-            x, y = np.atleast_1d(numbers(a)), np.atleast_1d(numbers(b))
-            at = int(np.argwhere(~close(x, y))[0][0])
-            row = f" in row {at}" if numbers(a).ndim else ""
-            is_bool = y[at] in (0, 1) if y.ndim == 1 else False
-            what = f"{bool(y[at])}" if is_bool else short(b)
+            x, y = numbers(a), numbers(b)
+            where_, place = "", ()
+            if x.ndim:
+                place = tuple(int(k) for k in np.argwhere(~close(x, y))[0])
+                where_ = f" in row {place[0]}" if x.ndim == 1 else f" in entry {list(place)}"
+            got = bool(y[place]) if y[place] in (0, 1) else short(b)
             return (
-                f"{name or 'the answer'} is {what}{row}, not {bool(x.flat[at])}",
-                f"Look at what decides {'this row' if row else 'it'}.",
+                f"{name or 'the answer'} is {got}{where_}, not {bool(x[place])}",
+                f"Look at what decides {'this one' if where_ else 'it'}.",
             )
     return None
 
@@ -295,7 +298,9 @@ def first_difference(found: Observed, expected: Observed) -> tuple[str | None, t
         x, y = numbers(a), numbers(b)
         if x is None or y is None or x.shape != y.shape or not x.ndim:
             return name, ()
-        return name, tuple(int(k) for k in np.argwhere(~close(x, y))[0])
+        spoiled = np.isfinite(x) & ~np.isfinite(y)  # what is no number shows more
+        wrong = spoiled if spoiled.any() else ~close(x, y)
+        return name, tuple(int(k) for k in np.argwhere(wrong)[0])
     return None, ()
 
 

@@ -69,7 +69,7 @@ def _(logprobs, advantages):
     return -sum(p.exp() * a.item() for p, a in zip(logprobs, advantages)) / len(logprobs)
 
 
-@again("normalize", "a single number gives NaN")
+@again("normalize", "the deviation is that of a sample: it divides by N - 1")
 def _(x):
     mean = sum(x) / len(x)
     squares = sum((one - mean) ** 2 for one in x)

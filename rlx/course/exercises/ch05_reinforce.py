@@ -371,9 +371,9 @@ def _(draw):
 
 
 @normalize.mistake(
-    "a single number gives NaN",
-    "`x.std()` divides by N - 1, which is 0 for one number, and 0/0 is NaN: the whole network "
-    "would be NaN after the next step. Use the population's deviation, `x.std(correction=0)`.",
+    "the deviation is that of a sample: it divides by N - 1",
+    "`x.std()` does, and for a single number that is 0: 0/0 is NaN, and so would the whole network "
+    "be after the next step. Use the population's deviation, `correction=0`.",
 )
 def _sample_deviation(x):
     return (x - x.mean()) / (x.std() + 1e-8)
