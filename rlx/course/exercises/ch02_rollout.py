@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlx import functional
+from rlx import functional, plain
 from rlx.course.exercise import Exercise
 from rlx.course.exercises.ch01_loop import played_by, with_a_critic
-from rlx.rollout import Rollout, Step
+from rlx.rollout import Step
 
 # ---------------------------------------------------------------------- append
 
@@ -465,39 +465,27 @@ def _drop_last(column: Tensor, lengths: list[int]) -> tuple[Tensor, list[int]]:
     return torch.cat(parts), [len(part) for part in parts if len(part)]
 
 
-_getitem = Rollout.__getitem__
-
-
-def _sliced_by(answer):
-    """`rollout[:-1]` with `answer`; every other index as it is."""
-
-    def __getitem__(rollout, index):
-        if index != slice(None, -1) or rollout.vectorized:
-            return _getitem(rollout, index)
-        rows, lengths = answer(torch.arange(len(rollout)), list(rollout.lengths))
-        return rollout.take(rows.numpy(), lengths)
-
-    return __getitem__
-
-
 def _by_episodes() -> Tensor:
-    """Plain gradient steps on the mean over episodes, one of which has nothing but an end row."""
+    """Gradient steps on the mean over episodes; some of them have nothing but an end row."""
     import rlx
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
-        policy = rlx.networks.MLPPolicy(agent, hidden=(8,), value=False)
-        agent.optimizer = torch.optim.SGD(policy.parameters(), lr=0.01)
+        envs = [rlx.envs.make("Reach-v0", max_episode_steps=6) for _ in range(2)]
+        policy = rlx.networks.MLPPolicy(rlx.Agent(envs[0]), hidden=(8,), value=False)
+        optimizer = torch.optim.SGD(policy.parameters(), lr=0.01)
+        carry = plain.begin(envs, [0, 1])
         for _ in range(3):
-            rollout = agent(policy).episodes(4, horizon=6, dry=True)
-            rollout.mc_returns(0.9)
-            rollout = (rollout + rollout[-1:][:1])[:-1]
-            again = agent(policy).evaluate(rollout)
-            loss = -(again.logprobs * again.returns).sum() / len(again.lengths)
-            agent.zero_grad()
-            loss.backward()
-            agent.step()
+            rollout, carry = plain.play(envs, policy, carry, 12)
+            rollout = rollout + rollout[-1:]
+            rewards, end = rollout.column("reward"), rollout.column("end")
+            returns = plain.discounted_returns(rewards, end, 0.9)
+            logprobs, *_ = plain.evaluate(policy, rollout)
+            scores, lengths = plain.drop_last(logprobs * returns, rollout.lengths)
+            episodes = [episode.sum() for episode in scores.split(lengths)]
+            optimizer.zero_grad()
+            (-sum(episodes) / len(episodes)).backward()
+            optimizer.step()
         return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
 
 
@@ -506,8 +494,7 @@ drop_last = Exercise(
     chapter="02",
     reference=_drop_last,
     results=("column", "lengths"),
-    target="rlx.episodes.Episodes.__getitem__",
-    adapt=_sliced_by,
+    target="rlx.plain.drop_last",
     train=_by_episodes,
     hints=(
         "The rows of all episodes stand in one column, and `lengths` says where one ends. Take "
