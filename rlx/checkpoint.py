@@ -4,6 +4,9 @@ A checkpoint is always a border at which every environment is reset, with a seed
 seed and the number of updates; a run that is never interrupted does the same. So no environment's
 inner state has to be saved, and a resumed run gives, on the CPU, bit for bit the same parameters.
 (A wrapper with state of its own, such as running averages of observations, is beyond this.)
+
+The rows of a Replay are not in the checkpoint, but in a file beside it, `run.pt.replay-` and a few
+letters, in which each checkpoint writes the rows that are new. Keep the two together.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rlx.replay import Replay
 from rlx.seeding import random_states, set_random_states
 
 if TYPE_CHECKING:
@@ -29,14 +34,19 @@ def save(path: str | Path, algorithm: Algorithm, extra: dict[str, Any] | None = 
 
     `extra` may hold numbers, strings, lists and dicts; `load` returns it. Raises OSError if the
     disk is full or not writable; a file that was at `path` before is then untouched."""
-    content = {
-        "format": FORMAT,
-        "algorithm": type(algorithm).__name__,
-        "optimizer": type(algorithm.agent.optimizer).__name__,
-        "state": algorithm.state_dict(),
-        "random": random_states(),
-        "extra": extra or {},
-    }
+    with _rows_beside(path, algorithm):
+        content = {
+            "format": FORMAT,
+            "algorithm": type(algorithm).__name__,
+            "optimizer": type(algorithm.agent.optimizer).__name__,
+            "state": algorithm.state_dict(),
+            "random": random_states(),
+            "extra": extra or {},
+        }
+        write(path, _packed(content))
+
+
+def _packed(content: dict[str, Any]) -> memoryview:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     buffer.seek(0)
@@ -46,7 +56,17 @@ def save(path: str | Path, algorithm: Algorithm, extra: dict[str, Any] | None = 
             f"a checkpoint holds tensors and Python's numbers, strings, lists and dicts, not "
             f"{', '.join(sorted(foreign))}: convert it, with float() or torch.as_tensor() perhaps"
         )
-    write(path, buffer.getbuffer())
+    return buffer.getbuffer()
+
+
+@contextlib.contextmanager
+def _rows_beside(path: str | Path, algorithm: Algorithm) -> Iterator[None]:
+    """Within it the state of each Replay of `algorithm` is a note, and its rows beside `path`."""
+    with contextlib.ExitStack() as stack:
+        for name, part in vars(algorithm).items():
+            if isinstance(part, Replay):
+                stack.enter_context(part.file.beside(Path(f"{path}.{name}")))
+        yield
 
 
 def write(path: str | Path, content: bytes | memoryview) -> None:
@@ -89,7 +109,8 @@ def resume(path: str | Path, algorithm: Algorithm) -> dict[str, Any]:
     """Put `algorithm`, and all random number generators, where the checkpoint at `path` was taken.
 
     Returns what was saved as `extra`. Raises ValueError if the checkpoint is another algorithm's,
-    optimizer's or network's; `algorithm` is then as it was."""
+    optimizer's or network's, FileNotFoundError if it or its replayed rows are missing; `algorithm`
+    is then as it was."""
     content = load(path)
     names = type(algorithm).__name__, type(algorithm.agent.optimizer).__name__
     for name, saved in zip(names, (content.get("algorithm"), content.get("optimizer"))):
@@ -97,9 +118,12 @@ def resume(path: str | Path, algorithm: Algorithm) -> dict[str, Any]:
             raise ValueError(f"{path} was saved by {saved}, and cannot resume {name}")
     before = algorithm.state_dict()
     try:
-        algorithm.load_state_dict(content["state"])
+        with _rows_beside(path, algorithm):
+            algorithm.load_state_dict(content["state"])
     except Exception as error:
         algorithm.load_state_dict(before)
+        if isinstance(error, FileNotFoundError):
+            raise
         raise ValueError(
             f"{path} does not fit this {names[0]}, its networks differ: {error}"
         ) from error

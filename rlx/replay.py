@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rlx.columns import Column, apply, leaves
 from rlx.rollout import Rollout
+from rlx.rowfile import RowFile
 
 
 class Replay:
@@ -19,7 +20,8 @@ class Replay:
     end row. Columns of your own are kept. Extras, entropy, returns and advantages are not:
     `evaluate` gives new ones.
 
-    Draws from `generator`, or torch's global one.
+    Draws from `generator`, or torch's global one. A checkpoint keeps the rows in a file beside it
+    (`rlx.rowfile`), and writes only those that are new.
     """
 
     def __init__(self, capacity: int, generator: torch.Generator | None = None) -> None:
@@ -28,6 +30,7 @@ class Replay:
         self.capacity, self.generator = capacity, generator
         self.columns: dict[str, Column] = {}
         self.rows_added = 0  # ever
+        self.file = RowFile()
 
     def __len__(self) -> int:
         """Rows in store."""
@@ -124,9 +127,11 @@ class Replay:
         return inside & (long | self.columns["start"].index_select(0, rows))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything, for a checkpoint."""
-        kept = apply(lambda x: x[: len(self)].clone(), self.columns)
-        return {"capacity": self.capacity, "rows_added": self.rows_added, "columns": kept}
+        """Everything; beside a checkpoint, where the rows are in its file."""
+        state = {"capacity": self.capacity, "rows_added": self.rows_added}
+        if self.file.in_use and self.columns:
+            return {**state, "note": self.file.write(self.columns, self.capacity, self.rows_added)}
+        return {**state, "columns": apply(lambda x: x[: len(self)].clone(), self.columns)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned. Raises ValueError for another capacity."""
@@ -135,11 +140,14 @@ class Replay:
                 f"this Replay holds {self.capacity} rows, the saved one {state['capacity']}: make "
                 "it with the same capacity"
             )
-        self.rows_added = state["rows_added"]
 
         def restore(x: Tensor) -> Tensor:
             column = x.new_zeros(self.capacity, *x.shape[1:])
             column[: len(x)] = x
             return column
 
-        self.columns = apply(restore, state["columns"])
+        if "note" in state:
+            self.columns = self.file.read(state["note"], self.capacity)
+        else:
+            self.columns = apply(restore, state["columns"])
+        self.rows_added = state["rows_added"]
