@@ -1,5 +1,6 @@
 """What `check` says of answers that are no declared mistake, and what it shields them from."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -301,11 +302,12 @@ def test_plain_python_shows_the_sentences(tmp_path):
     assert "With four numbers: row 0 should be -1.069, yours is -2." in run.stderr
 
 
-def test_the_worked_example_of_contributing_md_does_what_it_says():
+def test_the_worked_example_of_contributing_md_does_what_it_says(tmp_path, monkeypatch):
     text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
     source = text.split("```python\n")[1].split("```")[0]
-    made = {}
-    exec(source, made)
+    (tmp_path / "ch07_example.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("ch07_example")
     exercise = EXERCISES.pop("td_error")
     assert examine(exercise, exercise.reference).passed
     for mistake in exercise.mistakes:
