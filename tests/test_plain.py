@@ -10,9 +10,24 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
+from torch.distributions import Categorical, Normal
 from torch.testing import assert_close
-from worlds import KIND_IDS, KINDS, MODES, REACH_STEPS, CellGRU, CellLSTM, in_plain, lively, reach
+from worlds import (
+    KIND_IDS,
+    KINDS,
+    MODES,
+    REACH_STEPS,
+    CellGRU,
+    CellLSTM,
+    Coin,
+    Script,
+    in_plain,
+    lively,
+    reach,
+    scripts,
+)
 
 import rlx
 from rlx import plain
@@ -191,6 +206,109 @@ def test_run_episode_is_what_an_agent_plays(no_chance):
     assert actions == (rollout.actions[0][:-1] + envs[0].action_space.start).tolist()
     assert rewards == pytest.approx(rollout.rewards[:-1].tolist(), abs=1e-5)
     assert terminated == bool(rollout.terminated[-1])
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 3, 4, 5, 100])
+def test_run_episode_ends_as_an_agent_does(horizon):
+    """Script's episodes terminate after 2 steps, are truncated after 4, and terminate again."""
+    env = Script(reuse=False)
+    agent, policy = rlx.Agent(Script(reuse=False)), Coin()
+    flags = []
+    for _ in range(4):
+        rollout = agent(policy).episode(horizon)
+        states, actions, rewards, terminated = plain.run_episode(env, lambda _: 0, horizon)
+        assert_close(torch.tensor(np.stack(states)), rollout.states, **TOLERANCE)
+        assert rewards == rollout.rewards[:-1].tolist()
+        assert len(actions) == len(rewards)
+        assert terminated == bool(rollout.terminated[-1])
+        flags.append(terminated)
+    assert flags == [horizon >= 2, False, horizon >= 3, True]
+
+
+def test_a_table_keeps_what_it_was_given():
+    """Also where the environment writes the next observation into the same array."""
+    buffer = torch.zeros(2)
+    table = plain.Rollout()
+    for number in (1.0, 2.0):
+        buffer[:] = number
+        table << plain.Row(buffer)
+    assert table.column("state").tolist() == [[1, 1], [2, 2]]
+
+
+def test_played_rows_are_copies():
+    carry = plain.begin(envs := [Script(row) for row in range(N_ENVS)], spawn(0, N_ENVS))
+    agent = rlx.Agent(scripts(N_ENVS, AutoresetMode.DISABLED), seed=0)
+    for n in (3, 7):
+        rollout = agent(Coin()).segment(n)
+        table, carry = plain.play(envs, Coin(), carry, n)
+        assert_close(table.column("state"), rollout.states, rtol=0, atol=0)
+        assert_close(table.column("reward"), rollout.rewards, rtol=0, atol=0)
+
+
+FORCE = spaces.Box(-0.5, 0.5, (2,), dtype=np.float32)
+GEAR = spaces.Discrete(3, start=5)
+
+
+@pytest.mark.parametrize("space", [FORCE, GEAR, spaces.Tuple((GEAR, FORCE))], ids=str)
+def test_environments_are_handed_the_same_actions(no_chance, space):
+    """Within their bounds, whatever the policy drew, and counted from `start`."""
+    agent = rlx.Agent(Script(action_space=space))
+    policy = lively(MLPPolicy, agent, hidden=(8,))
+    carry = plain.begin(envs := [Script(action_space=space)], [0])
+    rollout = agent(policy).segment(12)
+    table, _ = plain.play(envs, policy, carry, 12)
+    assert_same_rows(table, rollout)
+    for mine, theirs in zip(envs[0].actions, agent.env.unwrapped.actions, strict=True):
+        for one, other in zip(*(a if isinstance(a, tuple) else (a,) for a in (mine, theirs))):
+            assert np.asarray(one) == pytest.approx(np.asarray(other), abs=1e-5)
+    if space != GEAR:
+        assert (rollout.actions[-1].abs() > 0.5).any()  # the table keeps what was drawn
+
+
+def test_samples_are_of_their_own_component_and_carry_no_gradient():
+    torch.manual_seed(0)
+    logits = torch.tensor([0.1, 0.2, 0.7]).log().expand(20_000, 3)
+    mean = torch.full((20_000, 2), 3.0, requires_grad=True)
+    gear, force = plain.sample([Categorical(logits=logits), Normal(mean, 0.5)])
+    assert_close(gear.bincount() / 20_000, torch.tensor([0.1, 0.2, 0.7]), rtol=0, atol=0.02)
+    assert_close(force.mean(0), torch.full((2,), 3.0), rtol=0, atol=0.02)
+    assert_close(force.std(0), torch.full((2,), 0.5), rtol=0, atol=0.02)
+    assert not force.requires_grad
+
+
+def test_an_episode_of_one_row_leaves_nothing_behind():
+    rollout = rlx.Agent(scripts(N_ENVS))(Coin()).segment(4)
+    rollout = rollout + rollout[-1:] + rollout
+    states, lengths = plain.drop_last(rollout.states, rollout.lengths)
+    assert_close(states, rollout[:-1].states, rtol=0, atol=0)
+    assert lengths == rollout[:-1].lengths
+
+
+@pytest.mark.parametrize("cls", [GRUPolicy, LSTMPolicy])
+def test_unroll_finds_the_memories_of_a_whole_table(cls):
+    agent, policy = make(cls, "sync", AutoresetMode.SAME_STEP, "discrete")
+    rollout = agent(policy).episodes(5, dry=True)
+    found = plain.unroll(
+        lambda h, state: policy(h, state[None])[0], None, rollout.states, rollout.start
+    )
+    for t, memory in enumerate(found):
+        stored = apply(lambda h, t=t: h[t : t + 1], rollout.recur_states)
+        mine = apply(torch.zeros_like, stored) if memory is None else memory
+        assert_close(mine, stored, **TOLERANCE)
+    assert [memory is None for memory in found] == rollout.start.tolist()
+
+
+def test_policy_gradient_loss_and_normalize_are_the_library_s():
+    logprobs, advantages = torch.tensor([[-1.0, -2.0, -0.5], [3.0, -1.0, 4.0]]).unbind()
+    logprobs.requires_grad_()
+    advantages.requires_grad_()
+    loss = plain.policy_gradient_loss(logprobs, advantages)
+    assert loss.item() == pytest.approx(1.0)  # -(-3 + 2 - 2) / 3
+    (slope,) = torch.autograd.grad(loss, logprobs, retain_graph=True)
+    assert_close(slope, torch.tensor([-1.0, 1 / 3, -4 / 3]))
+    assert torch.autograd.grad(loss, advantages, allow_unused=True) == (None,)
+    expected = torch.tensor([1.0, -3.0, 2.0]) / np.sqrt(14 / 3)  # mean 2, squares 1 + 9 + 4
+    assert_close(plain.normalize(advantages.detach()), expected)
 
 
 UNROLL = plain.unroll
