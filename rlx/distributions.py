@@ -54,7 +54,8 @@ class ActionDistribution:
     def sample(self) -> tuple[Tensor, ...]:
         """One action for each row, without gradient. ValueError for impossible parameters."""
         try:
-            with torch.no_grad():
+            # entering no_grad takes as long as an operation: not where it rules already
+            with torch.no_grad() if torch.is_grad_enabled() else contextlib.nullcontext():
                 return tuple(_sample(component) for component in self.components)
         except RuntimeError as error:
             raise ValueError(
@@ -77,10 +78,12 @@ class ActionDistribution:
     def parameters(self) -> Iterator[Tensor]:
         """Every tensor that the components hold: where a NaN shows, which a sample may hide."""
         held = list(self.components)
-        while held:
-            values = vars(held.pop()).values()
-            yield from (value for value in values if isinstance(value, Tensor))
-            held += [value for value in values if isinstance(value, Distribution)]
+        for component in held:
+            for value in vars(component).values():
+                if isinstance(value, Tensor):
+                    yield value
+                elif isinstance(value, Distribution):
+                    held.append(value)  # its turn comes
 
     def check(self, *actions: Tensor) -> None:
         """Raises ValueError if `actions` are not of this distribution's number and shapes.

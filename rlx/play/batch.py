@@ -86,14 +86,13 @@ class EnvBatch:
         observations of the environments that just ended (None if none did, or it is a ghost)."""
         observations, rewards, terminated, truncated, info = self.env.step(self.to_env(actions))
         observations = self.tensor(observations, batched=not self.single)
+        if self.single:
+            rewards, terminated, truncated = [rewards], [terminated], [truncated]
         # copies: an environment may hand out the same buffers again at the next step
-        rewards = np.array(rewards, dtype=np.float32).reshape(self.num_envs)
-        terminated = np.array(terminated, dtype=bool).reshape(self.num_envs)
-        truncated = np.array(truncated, dtype=bool).reshape(self.num_envs)
+        rewards = np.array(rewards, dtype=np.float32)
+        terminated, truncated = np.array(terminated, dtype=bool), np.array(truncated, dtype=bool)
         final = None
-        done = terminated | truncated
-        if not self.ghost and done.any():
-            ended = np.flatnonzero(done)
+        if not self.ghost and len(ended := np.flatnonzero(terminated | truncated)):
             if self.same_step:
                 final = self.tensor(np.stack([info["final_obs"][i] for i in ended]))
             else:
@@ -111,13 +110,14 @@ class EnvBatch:
             array = (array == values).astype(np.float32)
         elif array.dtype == np.float64:
             array = array.astype(np.float32)
-        return torch.from_numpy(array).to(self.device)
+        tensor = torch.from_numpy(array)
+        return tensor if self.device.type == "cpu" else tensor.to(self.device)
 
     # ------------------------------------------------------------------ actions out
 
     def to_env(self, actions: tuple[Tensor, ...]) -> Any:
         """Actions, each (B, *event), in the form that the environment takes them."""
-        arrays = [action.detach().cpu().numpy() for action in actions]
+        arrays = [action.numpy(force=True) for action in actions]
         batch = _assemble(self.action_space, arrays)
         if not self.single:
             return batch
@@ -132,7 +132,7 @@ def _assemble(space: spaces.Space, arrays: list[np.ndarray]):
         return (np.stack(arrays, axis=-1) + space.start).astype(space.dtype)
     (array,) = arrays
     if isinstance(space, spaces.Discrete):
-        return (array + space.start).astype(space.dtype)
+        return (array + space.start if space.start else array).astype(space.dtype)
     if isinstance(space, spaces.Box):
         # Clipped here only: the rollout keeps what was sampled, whose log-probability is known.
         return np.clip(array, space.low, space.high).astype(space.dtype)

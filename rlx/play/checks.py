@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
@@ -70,9 +71,10 @@ def run_sequences(
 
 def memory_of(recur_state: RecurState, n_rows: int | None = None) -> tuple[tuple[int, ...], ...]:
     """Shape of each part of a recurrent state, rows left out; () for None."""
-    parts = recur_state if isinstance(recur_state, tuple) else (recur_state,)
+    if recur_state is None:
+        return ()
     shapes = []
-    for part in parts if recur_state is not None else ():
+    for part in recur_state if isinstance(recur_state, tuple) else (recur_state,):
         if not isinstance(part, Tensor) or (n_rows is not None and part.shape[:1] != (n_rows,)):
             got = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
             raise ValueError(
@@ -202,19 +204,27 @@ def check_finite(table: Table) -> None:
 
     Once a call, not once a step: it would cost as much as the environment."""
 
-    def check(what: str, steps: Sequence[Tensor], legal=torch.isfinite, cause="") -> None:
-        if not steps or not steps[0].is_floating_point():
+    def check(
+        what: str,
+        steps: Sequence[Tensor] | Tensor,
+        legal: Callable = torch.isfinite,
+        whole: Callable = torch.sum,
+        cause: str = "the environment produced it",
+    ) -> None:
+        if not len(steps) or not steps[0].is_floating_point() or not steps[0].numel():
             return
-        legal = legal(torch.stack(list(steps)))
+        steps = steps if isinstance(steps, Tensor) else torch.stack(list(steps))
+        if legal(whole(steps)):  # what is not legal does not vanish in the whole, and it is quick
+            return
+        legal = legal(steps)
         if not legal.all():
             t, env = (~legal).nonzero()[0, :2].tolist()
-            cause = cause or "the environment produced it"
             raise ValueError(
                 f"{what} not finite at step {t} of this call, environment {env}: {cause}"
             )
 
     check("an observation is", table.observations)
-    check("a reward is", [torch.from_numpy(rewards) for rewards in table.rewards])
+    check("a reward is", torch.from_numpy(np.array(table.rewards)))
     for t, ended, final in table.finals:
         if not final.isfinite().all():
             env = ended[(~final.isfinite()).nonzero()[0, 0].item()]
@@ -225,6 +235,6 @@ def check_finite(table: Table) -> None:
     cause = "the network's weights are not finite, or its inputs huge (did training diverge?)"
     for steps in zip(*(list(dist.parameters()) for dist in table.dists)):
         if steps[0].shape[:1] == (table.envs.num_envs,):  # a logit of −inf forbids an action
-            check("the policy's probabilities are", steps, lambda x: x < math.inf, cause)
+            check("the policy's probabilities are", steps, lambda x: x < math.inf, torch.max, cause)
     for steps in zip(*(row["actions"] for row in table.rows)):
         check("the policy's actions are", steps, cause=cause)

@@ -63,10 +63,10 @@ def collect(
     try:
         with no_validation(), torch.no_grad() if dry else contextlib.nullcontext():
             for t in itertools.count():
-                last = t == n_steps or not playing.any()
+                last = t == n_steps or (once and not playing.any())
                 if last and not envs.ghost and not (playing & ~fresh).any():
                     break  # every end row is in the table already
-                if stale.any() and not last:
+                if not envs.ghost and not last and stale.any():
                     observations, stale = envs.refresh(observations, stale), np.zeros_like(stale)
                 recur = forget(recur, fresh)
                 table.observations.append(observations)
@@ -117,8 +117,9 @@ def collect(
 
 def forget(recur: RecurState, fresh: np.ndarray) -> RecurState:
     """The recurrent state with zeros where an episode begins; None if they all do."""
-    if recur is None or fresh.all():
+    if recur is None:
         return None
-    if not fresh.any():
-        return recur
-    return rows_where(fresh, recur, 0.0)
+    count = np.count_nonzero(fresh)  # a good deal faster than `any` and `all`
+    if count == len(fresh):
+        return None
+    return rows_where(fresh, recur, 0.0) if count else recur

@@ -71,9 +71,9 @@ class Table:
         self.end_terminated.append(terminated)
 
     def _row(self, states, recur, actions, output: Output) -> dict[str, Column]:
-        if recur is None and output.recur_state is not None:
-            recur = apply(torch.zeros_like, output.recur_state)
-        recur = apply(Tensor.detach, recur)
+        if output.recur_state is not None:
+            recur = apply(torch.zeros_like, output.recur_state) if recur is None else recur
+            recur = apply(Tensor.detach, recur)
         row = {"states": states, "recur_states": recur, "actions": actions}
         if self.dry:
             return row
@@ -159,7 +159,7 @@ class Table:
         columns = apply(lambda x: x.flatten(0, 1), stack("the rows", self.rows))
         if self.end_rows:
             columns = join("the end rows", torch.cat, [columns, *self.end_rows])
-        return apply(lambda x: x[rows], columns)
+        return apply(lambda x: x.index_select(0, rows), columns)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=self.envs.device)
