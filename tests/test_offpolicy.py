@@ -1332,6 +1332,21 @@ def test_an_actor_far_out_comes_back(memory):
     assert max(share.max() for share in shares) < 0.9999  # a mean of 5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_sac_does_not_break_on_the_cheetah(seed, tmp_path, monkeypatch):
+    # A learning rate ten times too high, so that what goes wrong does so soon: with a density that
+    # is wrong in its tails Q is a million by now, and the entropy 1e16, of actions of 6 numbers.
+    monkeypatch.chdir(tmp_path)  # where MuJoCo writes its log
+    torch.manual_seed(seed)
+    agent = rlx.Agent(rlx.envs.make_vec("HalfCheetah-v5", 1), seed=seed)
+    algorithm = SAC(agent, SquashedPolicy(agent, hidden=32), lr=0.01, batch_size=32, warmup=500)
+    for _ in range(600):
+        metrics = algorithm.update()
+        assert abs(metrics.get("q", 0.0)) < 1000
+        assert abs(metrics.get("entropy", 0.0)) < 100
+
+
 def test_a_network_of_q_values_is_made_a_policy():
     agent = on_reach(DQN)
     network = network_for(DQN, agent)
