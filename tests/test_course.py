@@ -16,8 +16,10 @@ import torch
 pytest.importorskip("ipywidgets")
 
 import rlx
-from rlx.course import CourseMap, Knob, Picture, curves, live, watch
+from rlx.course import CourseMap, Knob, Picture, curves, live, predict, watch
 from rlx.course.picture import svg_curve, ticks
+from rlx.course.predict import Guess
+from rlx.course.progress import passed
 from rlx.training import History
 
 # The modules: their names in the package are those of the functions.
@@ -466,3 +468,88 @@ def test_the_map_links_to_the_chapters_that_are_there(tmp_path):
     assert re.findall(r'href="([^"]*)"', html) == ["05_reinforce.ipynb"]
     assert html.count("not written yet") == 14
     assert "05  REINFORCE\n" in repr(CourseMap(tmp_path))
+
+
+# ---------------------------------------------------------------------------- predict
+
+
+QUESTION = "Which policy `remembers`, a < b?"
+ANSWERS = ("the first", "the second & last", "neither")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("RLX_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def cards(monkeypatch):
+    shown = []
+    monkeypatch.setattr(sys.modules["rlx.course.predict"], "show", shown.append)
+    return shown
+
+
+def test_a_prediction_is_kept_and_shown_beside_what_came_out(notebook, home, cards):
+    guess = Guess(QUESTION, ANSWERS)
+    guess._ipython_display_()
+    question, buttons, below = notebook
+    assert "Which policy <code>remembers</code>, a &lt; b?" in question["text/html"]
+    assert below["text/plain"] == "Not predicted yet."
+    for answer in ("the first", "the second &amp; last", "neither"):  # without a kernel, too
+        assert f"<li>{answer}</li>" in below["text/html"]
+    assert "To predict, run this cell" in below["text/html"]
+
+    guess.came_out("neither", "Both forget.")
+    assert (
+        str(cards[-1]) == f"→ It came out: neither\n  {QUESTION}\n  Not predicted.\n  Both forget."
+    )
+
+    box = widget(buttons)
+    box.children[1].click()
+    assert [button.description for button in box.children] == [
+        "the first", "✓ the second & last", "neither",
+    ]  # fmt: skip
+    assert notebook[2]["text/plain"] == "You predict: the second & last."
+    guess.came_out("neither")
+    assert str(cards[-1]).endswith(f"{QUESTION}\n  You predicted: the second & last.")
+    guess.came_out("the second & last", "It has a state.")
+    assert str(cards[-1]).startswith("✓ It came out: as you predicted, the second & last\n")
+
+    again = Guess(QUESTION, ANSWERS)  # another day
+    assert again.answer == "the second & last"
+    again.choose("neither")
+    assert Guess(QUESTION, ANSWERS).answer == "neither"
+    assert Guess(QUESTION, ("yes", "no")).answer is None
+    assert Guess("Another question?", ANSWERS).answer is None
+    assert not passed()  # it is not an exercise
+
+
+def test_what_cannot_be_predicted_says_so(home):
+    guess = Guess(QUESTION, ANSWERS)
+    with pytest.raises(ValueError, match=r"'all' is not an answer to .*'the first', 'the second"):
+        guess.came_out("all")
+    for choices in ((), ("yes",), ("yes", "yes"), "yes"):
+        with pytest.raises(ValueError, match="two different answers"):
+            Guess(QUESTION, choices)
+
+
+def test_a_prediction_outlives_a_folder_that_cannot_be_written(home, notebook):
+    (home / "progress").write_text("a file in the way")
+    guess = Guess(QUESTION, ANSWERS)
+    guess._ipython_display_()
+    guess.choose("neither")
+    assert guess.answer == "neither"
+    assert "It could not be noted in" in notebook[2]["text/plain"]
+    (home / "progress").unlink()
+    guess.choose("neither")
+    next((home / "progress" / "predictions").iterdir()).write_text("[]")
+    assert Guess(QUESTION, ANSWERS).answer is None
+
+
+def test_a_script_prints_the_question(home, capsys):
+    predict("Will it learn?", ("yes", "no")).came_out("yes", "It has a gradient.")
+    assert capsys.readouterr().out == (
+        "Predict: Will it learn? (yes | no)\n"
+        "→ It came out: yes\n  Will it learn?\n  Not predicted.\n  It has a gradient.\n"
+    )

@@ -37,7 +37,8 @@ SCRUBBED = [
 
 
 def run(notebook, folder, timeout):
-    with tempfile.TemporaryDirectory() as profile:  # not the user's: no start-up files, no history
+    # Not the user's: no start-up files, no history, no exercises done, no answers kept.
+    with tempfile.TemporaryDirectory() as profile:
         NotebookClient(
             notebook,
             timeout=timeout,
@@ -46,7 +47,7 @@ def run(notebook, folder, timeout):
             coalesce_streams=True,
             extra_arguments=["--log-level=ERROR"],
             resources={"metadata": {"path": str(folder)}},
-        ).execute(env={**os.environ, **KERNEL_ENV, "IPYTHONDIR": profile})
+        ).execute(env={**os.environ, **KERNEL_ENV, "IPYTHONDIR": profile, "RLX_HOME": profile})
 
 
 def scrub(text):

@@ -6,6 +6,7 @@ from rlx.course.exercise import Exercise, swap
 from rlx.course.live import live
 from rlx.course.picture import Picture
 from rlx.course.plots import Knob, curves
+from rlx.course.predict import predict
 from rlx.course.progress import progress
 from rlx.course.watch import watch
 
@@ -19,6 +20,7 @@ __all__ = [
     "curves",
     "hint",
     "live",
+    "predict",
     "progress",
     "swap",
     "watch",

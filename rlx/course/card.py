@@ -13,6 +13,8 @@ KINDS = {
     "finding": ("✗", "#D55E00"),
     "unwritten": ("…", "#0072B2"),
     "hint": ("?", "#0072B2"),
+    "foreseen": ("✓", "#009E73"),
+    "outcome": ("→", "#0072B2"),
 }
 
 
@@ -39,26 +41,26 @@ class Card:
 
     def _repr_html_(self) -> str:
         mark, colour = KINDS[self.kind]
-        body = "".join(f'<p style="margin: 4px 0">{_code(text)}</p>' for text in self.sentences)
+        body = "".join(f'<p style="margin: 4px 0">{code(text)}</p>' for text in self.sentences)
         body += "".join(
-            f'<p style="margin: 2px 0; opacity: 0.75; font-size: 90%">{_code(text)}</p>'
+            f'<p style="margin: 2px 0; opacity: 0.75; font-size: 90%">{code(text)}</p>'
             for text in self.notes
         )
         return (
             f'<div class="rlx-card rlx-{self.kind}" style="border-left: 5px solid {colour}; '
             'padding: 4px 12px; max-width: 720px">'
             f'<p style="margin: 4px 0"><b style="color: {colour}">{mark} '
-            f"{html.escape(self.exercise)}</b>: <b>{_code(self.title)}</b></p>{body}"
+            f"{html.escape(self.exercise)}</b>: <b>{code(self.title)}</b></p>{body}"
             f"{self._sources()}</div>"
         )
 
     def _sources(self) -> str:
-        if not all(code for _, code in self.sources) or not self.sources:
+        if not all(text for _, text in self.sources) or not self.sources:
             return ""
         parts = "".join(
             f'<div style="flex: 1; min-width: 280px"><i>{html.escape(title)}</i><pre '
-            f'style="font-size: 85%; overflow-x: auto">{html.escape(code)}</pre></div>'
-            for title, code in self.sources
+            f'style="font-size: 85%; overflow-x: auto">{html.escape(text)}</pre></div>'
+            for title, text in self.sources
         )
         return (
             "<details><summary>Yours beside the library's</summary>"
@@ -71,7 +73,7 @@ def show(card: Card) -> None:
     try:
         get_ipython()  # a name that IPython adds to Python's own
     except NameError:
-        if card.kind in ("passed", "hint"):  # else the exception says it
+        if card.kind not in ("mistake", "finding", "unwritten"):  # else the exception says it
             print(card)
         return
     from IPython.display import display
@@ -79,5 +81,6 @@ def show(card: Card) -> None:
     display(card)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
+    """As HTML, what is in backticks as code."""
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))

@@ -1,7 +1,8 @@
-"""Which exercises are done: a small file for each, in the learner's own folder."""
+"""Which exercises are done, and what was predicted: small files in the learner's own folder."""
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import os
@@ -24,11 +25,32 @@ def record(name: str) -> list[str]:
     A file for each exercise, written whole or not at all, and only ever added: two notebooks that
     are open at once cannot undo each other's."""
     path = folder() / f"{name}.json"
-    if path.exists():
-        return []
+    return [] if path.exists() else write(path, {"passed": date.today().isoformat()})
+
+
+def keep(question: str, answer: str) -> list[str]:
+    """Note what was predicted, in place of an earlier answer. Returns what `record` returns."""
+    today = date.today().isoformat()
+    return write(page(question), {"question": question, "answer": answer, "date": today})
+
+
+def kept(question: str) -> str | None:
+    """What was predicted last, if anything."""
+    try:
+        return json.loads(page(question).read_text(encoding="utf-8"))["answer"]
+    except (OSError, ValueError, KeyError, TypeError):  # never asked, or not a file of ours
+        return None
+
+
+def page(question: str) -> Path:
+    """Where the answer to it is kept; not among the exercises."""
+    return folder() / "predictions" / f"{hashlib.sha256(question.encode()).hexdigest()[:16]}.json"
+
+
+def write(path: Path, content: dict[str, str]) -> list[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        checkpoint.write(path, json.dumps({"passed": date.today().isoformat()}).encode())
+        checkpoint.write(path, json.dumps(content, ensure_ascii=False).encode())
     except OSError as error:
         return [f"It could not be noted in {path.parent}: {error.strerror or error}."]
     return []

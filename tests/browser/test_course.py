@@ -220,3 +220,57 @@ def test_nothing_is_cut_off_and_all_is_seen_in_both_themes(scratch, screenshots)
     for number, name in enumerate(["knob", "curves", "player"], 2):
         panel.locator(".jp-CodeCell").nth(number).scroll_into_view_if_needed()
         look(name)
+
+
+PREDICT = """
+from rlx.course import predict
+long = "a sentence that is a good deal longer than any label, and has to take two lines " * 2
+guess = predict("What will `reset` give, and why?", ("one", "two", long))
+"""
+CAME_OUT = """guess.came_out("two", "It gives an observation and a dict.")"""
+
+
+def test_a_prediction_is_chosen_by_keys_and_stays(scratch, screenshots):
+    notebook = scratch(PREDICT, CAME_OUT)
+    page, panel = notebook.page, notebook.panel
+    notebook.run_all()
+    card, buttons = panel.locator(".rlx-card"), panel.locator(".rlx-choices button")
+    expect(card).to_contain_text("Not predicted.")
+    expect(panel.locator(".rlx-asleep").first).to_be_hidden()
+
+    buttons.nth(0).focus()
+    active = page.evaluate(ACTIVE_CELL)
+    page.keyboard.press("Enter")
+    expect(buttons.nth(0)).to_have_text("✓ one")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    expect(buttons.nth(1)).to_have_text("✓ two")
+    expect(buttons.nth(0)).to_have_text("one")
+    expect(panel.get_by_text("You predict: two.")).to_be_visible()
+    assert page.evaluate(ACTIVE_CELL) == active  # the keys were the buttons', not JupyterLab's
+    box = panel.locator(".rlx-choices").bounding_box()
+    for button in buttons.all():  # nothing is cut off
+        assert button.bounding_box()["width"] <= box["width"] <= 720
+        assert button.evaluate("one => one.scrollWidth <= one.clientWidth + 1")
+        assert button.evaluate("one => one.scrollHeight <= one.clientHeight + 1")
+
+    notebook.run(panel.locator(".jp-CodeCell").nth(1))
+    expect(card).to_contain_text("as you predicted, two")
+    for theme in ("Light", "Dark"):
+        notebook.command("apputils:change-theme", theme=f"JupyterLab {theme}")
+        light = str(theme == "Light").lower()
+        page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
+        page.wait_for_timeout(1000)
+        page.screenshot(path=screenshots / f"predict-{theme}.png")
+    assert notebook.errors() == []
+
+    notebook.reopen(without_kernel=True)
+    expect(panel.locator("li").first).to_have_text("one")
+    expect(panel.get_by_text("You predict: two.")).to_be_visible()
+    expect(panel.get_by_text("To predict again, run this cell (Shift+Enter).")).to_be_visible()
+    expect(panel.locator(DEAD)).to_be_hidden()
+    page.screenshot(path=screenshots / "predict-reopened.png")
+    notebook.run_all()  # back to life, and the answer is remembered
+    expect(buttons.nth(1)).to_have_text("✓ two")
+    expect(panel.locator(".rlx-asleep").first).to_be_hidden()
+    expect(card).to_contain_text("as you predicted, two")
