@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
-from codings import CODINGS, ch01, ch02, ch03, ch04, ch05  # noqa: F401
+from codings import CODINGS
 
 import rlx.course
 from rlx.course import swap

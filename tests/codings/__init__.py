@@ -1,5 +1,7 @@
 """Each declared mistake once more, written in another way: a check has to know it all the same."""
 
+import importlib
+import pkgutil
 from collections import defaultdict
 
 CODINGS = defaultdict(list)  # by the names of the exercise and of the mistake
@@ -13,3 +15,7 @@ def again(exercise, mistake):
         return coding
 
     return declare
+
+
+for _module in pkgutil.iter_modules(__path__):  # one a chapter; each needs `again`
+    importlib.import_module(f"{__name__}.{_module.name}")
