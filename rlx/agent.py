@@ -28,8 +28,10 @@ class Agent:
     steps. The network is not part of the agent: `agent(policy)` runs `policy`, `agent(other)`
     another one, in the same environment.
 
-    After each call `agent.finished` is the `finished` of the rollout that came back: returns and
-    lengths of the episodes that ended in it.
+    `observation_space` and `action_space` are one environment's, as policies see them: Discrete and
+    each number of a MultiDiscrete are one-hot; doubles are floats. `num_envs` are played side by
+    side. Rollouts are on `device`, and policies have to be. After each call `agent.finished` is the
+    `finished` of the rollout that came back: returns and lengths of the episodes that ended in it.
     """
 
     def __init__(
@@ -46,31 +48,13 @@ class Agent:
             self.sampler = env
         else:
             self.sampler = InProcess(self.env, device)
+        self.observation_space = self.sampler.observation_space
+        self.action_space = self.sampler.action_space
+        self.num_envs, self.device = self.sampler.num_envs, self.sampler.device
         self.optimizer = optimizer
         self.finished = Finished()
         if seed is not None:
             self.seed(seed)
-
-    @property
-    def observation_space(self) -> gym.Space:
-        """What one environment's observations are, as policies see them.
-
-        Discrete and each number of a MultiDiscrete are one-hot; doubles are floats."""
-        return self.sampler.observation_space
-
-    @property
-    def action_space(self) -> gym.Space:
-        """What one environment's actions are."""
-        return self.sampler.action_space
-
-    @property
-    def num_envs(self) -> int:
-        return self.sampler.num_envs
-
-    @property
-    def device(self) -> torch.device:
-        """Where rollouts are, and policies have to be."""
-        return self.sampler.device
 
     @property
     def envs(self) -> EnvBatch:
@@ -84,6 +68,11 @@ class Agent:
     def __call__(self, policy: Parametric) -> Runner:
         return Runner(self, policy)
 
+    @property
+    def parameters(self) -> list[Tensor]:
+        """All that the optimizer drives."""
+        return [p for group in self._the_optimizer().param_groups for p in group["params"]]
+
     def zero_grad(self) -> None:
         self._the_optimizer().zero_grad()
 
@@ -93,8 +82,7 @@ class Agent:
         Returns the norm before clipping (None without `max_norm`)."""
         optimizer, norm = self._the_optimizer(), None
         if max_norm:
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters, max_norm)
         optimizer.step()
         return norm
 

@@ -56,11 +56,6 @@ def _join(f: Callable[[list[Tensor]], Tensor], columns: list[Column]) -> Column:
     return None if first is None else f(columns)
 
 
-def stack(name: str, rows: list[Column]) -> Column:
-    """One column from what belongs to each of its rows, in order."""
-    return join(name, torch.stack, rows)
-
-
 def squeezed(extra: Tensor) -> Tensor:
     """A value head gives (B, 1); against (B,) that would broadcast to (B, B) in a loss: so (B,)."""
     return extra.squeeze(-1) if extra.ndim == 2 and extra.shape[-1] == 1 else extra

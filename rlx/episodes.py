@@ -197,6 +197,11 @@ class Episodes:
         return np.cumsum(lengths) - lengths
 
     @property
+    def position(self) -> np.ndarray:
+        """How many rows of its episode, or fragment, come before each row: (N,)."""
+        return np.arange(len(self)) - np.repeat(self._offsets(), self.lengths)
+
+    @property
     def episodes(self) -> list[Self]:
         """Each episode (or fragment) by itself."""
         return self._parts(range(len(self.lengths) + 1))

@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rlx.agent import Agent
 from rlx.distributions import ActionDistribution, Categorical, SquashedNormal
+from rlx.play.checks import parts_of
 from rlx.policy import Parametric
 
 MEMORIES: dict[str | None, type[nn.RNNBase] | None] = {None: None, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -62,21 +63,15 @@ class ActionHead(nn.Module):
 
     def __init__(self, n_in: int, space: spaces.Space, log_std: float = -0.5) -> None:
         super().__init__()
-        if isinstance(space, spaces.Tuple):
-            parts = list(space)
-        elif isinstance(space, spaces.MultiDiscrete):
-            parts = [spaces.Discrete(int(n)) for n in space.nvec]
-        else:
-            parts = [space]
-        self.parts = parts
+        self.parts = parts_of(space)
         sizes = [
             int(part.n) if isinstance(part, spaces.Discrete) else math.prod(part.shape)
-            for part in parts
+            for part in self.parts
         ]
         # Small weights: every action starts out about as probable as any other.
         self.layers = nn.ModuleList(linear(n_in, size, gain=0.01) for size in sizes)
         self.log_stds = nn.ParameterList(
-            torch.full(part.shape, log_std) for part in parts if isinstance(part, spaces.Box)
+            torch.full(part.shape, log_std) for part in self.parts if isinstance(part, spaces.Box)
         )
 
     def forward(self, features: Tensor) -> ActionDistribution:

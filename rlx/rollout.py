@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rlx import functional
-from rlx.columns import Column, apply, squeezed, stack
+from rlx.columns import Column, apply, join, squeezed
 from rlx.episodes import Episodes, Field
 
 if TYPE_CHECKING:
@@ -89,9 +89,11 @@ class Rollout(Episodes):
                        stored=False, optional=True)
     # fmt: on
 
+    # Of the whole rollout that was played, also in what is sliced, shuffled or evaluated. A part of
+    # it (`episodes`, `minibatches`) and a Replay's sample know of none.
+    finished = Finished()
     frames: list[np.ndarray] = ()  # pictures, one a row, of `episode(render=True)`
     _dist: ActionDistribution | None = None
-    _finished: Finished | None = None
     _appended: list[Step] = ()  # what `<<` added since the columns were last read
 
     @property
@@ -103,17 +105,6 @@ class Rollout(Episodes):
     def dry(self) -> bool:
         """Does it hold states, actions and rewards only?"""
         return self.columns["logprobs"] is None and self.columns["others"] is None
-
-    @property
-    def finished(self) -> Finished:
-        """Of the whole rollout that was played, also of what is sliced, shuffled or evaluated.
-
-        A part of it (`episodes`, `minibatches`) and a Replay's sample know of none."""
-        return self._finished or Finished()
-
-    @finished.setter
-    def finished(self, finished: Finished) -> None:
-        self._finished = finished
 
     @property
     def dist(self) -> ActionDistribution:
@@ -178,7 +169,7 @@ class Rollout(Episodes):
     def _parts(self, cuts: Sequence[int]) -> list[Self]:
         parts = super()._parts(cuts)
         for part in parts:
-            part._finished = None
+            part.finished = Finished()
         return parts
 
     def fresh(self) -> Rollout:
@@ -251,7 +242,7 @@ class Rollout(Episodes):
             example = next((value for value in known if value is not None), None)
             zeros = apply(torch.zeros_like, example)
             rows = [zeros if v is None and b else v for v, b in zip(values, blanks[field.blank])]
-            column = stack(name, rows)
+            column = join(name, torch.stack, rows)
             columns[name] = apply(squeezed, column) if field.number or field.fill else column
         lengths = np.diff(np.flatnonzero([True, *begins[1:], True])).tolist()
         n, whole = len(self._lengths), self.cat([self, Rollout(lengths, **columns)])

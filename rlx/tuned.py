@@ -40,7 +40,6 @@ NETWORKS = {
     "td3": networks.NoisyPolicy,
     "sac": networks.SquashedPolicy,
 }
-MEMORY = {"mlp": None, "rnn": "gru", "lstm": "lstm"}
 
 PPO = dict(num_envs=64, n_steps=32, gamma=0.98, gae_lambda=0.9)
 DQN = dict(num_envs=64, n=5)
@@ -100,7 +99,7 @@ def make(
     torch.manual_seed(seed)
     agent = Agent(envs.make_vec(env, options.pop("num_envs", options.get("batch_size"))), seed=seed)
     if algo in NETWORKS:
-        policy = NETWORKS[algo](agent, memory=MEMORY[policytype])
+        policy = NETWORKS[algo](agent, memory=POLICIES[policytype].kind)
     else:
         policy = POLICIES[policytype](agent, value=algo != "rf")
     return ALGORITHMS[algo](agent, policy, **options)

@@ -46,7 +46,7 @@ class Algorithm:
                 groups[rate]["params"] += module.parameters()
             # fused: one kernel for a whole group, which for small networks is several times faster
             agent.optimizer = torch.optim.Adam(groups.values(), fused=True)
-        driven = {id(p) for group in agent.optimizer.param_groups for p in group["params"]}
+        driven = {id(p) for p in agent.parameters}
         for module in trained:
             if not any(id(p) in driven for p in module.parameters()):
                 name = "policy" if module is policy else type(module).__name__
@@ -95,8 +95,7 @@ class Algorithm:
         sum(terms.values()).backward()
         # A finite loss may have a gradient that is NaN, or too large for Adam to square: either
         # would spoil the policy, or the optimizer, without a sound.
-        parameters = [p for group in self.agent.optimizer.param_groups for p in group["params"]]
-        gradients = [p.grad.flatten() for p in parameters if p.grad is not None]
+        gradients = [p.grad.flatten() for p in self.agent.parameters if p.grad is not None]
         self._check_finite("the gradient's norm", torch.cat(gradients).norm())
         self.agent.step(self.grad_clip)
         return {name: term.item() for name, term in terms.items()}

@@ -15,7 +15,7 @@ from torch import Tensor
 from rlx.columns import rows_where
 from rlx.envs.native import BatchedEnv
 from rlx.play import paid
-from rlx.play.checks import action_components, check_observations
+from rlx.play.checks import check_observations, parts_of
 from rlx.seeding import spawn
 
 
@@ -47,7 +47,7 @@ class EnvBatch:
             values = [np.arange(start, start + n) for start, n in zip(starts, sizes)]
             self._one_hot = sizes, np.concatenate(values)
             self.observation_space = spaces.flatten_space(raw)
-        action_components(self.action_space)  # an error now, if it is not supported
+        parts_of(self.action_space)  # an error now, if it is not supported
         self.paid = paid.watch(env)
 
     # ------------------------------------------------------------------ observations in

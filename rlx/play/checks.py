@@ -38,11 +38,16 @@ class Output(NamedTuple):
     others: tuple[Tensor | None, ...]
 
 
-def run(policy: Parametric, recur_state: RecurState, states: Tensor, *actions: Tensor) -> Output:
-    """Call `policy` on a batch of `states` (B, *obs) and check what it returns.
+def run(
+    policy: Parametric, recur_state: RecurState, states: Tensor | PackedSequence, *actions: Tensor
+) -> Output:
+    """Call `policy` on a batch of `states` (B, *obs), or its own `unroll` on whole sequences of
+    them, and check what it returns.
 
     Raises TypeError or ValueError that says what `forward` should have returned."""
     inputs = (recur_state, states, *actions) if policy.takes_actions else (recur_state, states)
+    if isinstance(states, PackedSequence):
+        return _checked(policy, policy.unroll, inputs, states.data)
     output = _checked(policy, policy, inputs, states)
     memory = memory_of(output.recur_state, len(states))
     if policy.memory_shapes is None:
@@ -59,14 +64,6 @@ def judge(output: Output, actions: tuple[Tensor, ...]) -> dict[str, Column]:
     """The columns that a policy fills, from what it gave and the `actions` that were taken."""
     fields = Rollout.COLUMNS.items()
     return {name: field.fill(output, actions) for name, field in fields if field.fill}
-
-
-def run_sequences(
-    policy: Parametric, recur_state: RecurState, packed: PackedSequence, *actions: Tensor
-) -> Output:
-    """The same for whole sequences, through the policy's own `unroll`."""
-    inputs = (recur_state, packed, *actions) if policy.takes_actions else (recur_state, packed)
-    return _checked(policy, policy.unroll, inputs, packed.data)
 
 
 def memory_of(recur_state: RecurState, n_rows: int | None = None) -> tuple[tuple[int, ...], ...]:
@@ -128,27 +125,26 @@ def fits(dist: ActionDistribution | None, action_space: spaces.Space) -> None:
     """Do the policy's action components fit the action space? Raises ValueError if not."""
     if dist is None:
         raise ValueError("this network returns no action distribution (a critic?): it cannot act")
-    components = action_components(action_space)
-    if len(dist.components) != len(components):
+    parts = parts_of(action_space)
+    if len(dist.components) != len(parts):
         raise ValueError(
             f"the policy returns {len(dist.components)} action component(s), the action space "
-            f"{action_space} has {len(components)}: each needs one distribution"
+            f"{action_space} has {len(parts)}: each needs one distribution"
         )
-    for k, (component, (space, shape, n)) in enumerate(
-        zip(dist.components, components, strict=True)
-    ):
-        got = tuple(component.batch_shape[1:] + component.event_shape)
+    for k, (component, space) in enumerate(zip(dist.components, parts)):
+        got, shape = tuple(component.batch_shape[1:] + component.event_shape), space.shape
         if got != shape:
             raise ValueError(
                 f"action component {k} draws actions of shape {got}, {space} takes {shape}: "
                 f"its parameters must have shape ({', '.join(['B', *map(str, shape)])}), and "
                 "a Categorical's one more dimension for the values"
             )
-        if n is not None and not component.support.is_discrete:
+        if not isinstance(space, spaces.Box) and not component.support.is_discrete:
             raise ValueError(
                 f"action component {k} is a {type(component).__name__}, {space} takes "
                 "integers: use a Categorical"
             )
+        n = 2 if isinstance(space, spaces.MultiBinary) else getattr(space, "n", None)
         if isinstance(component, Categorical) and component.param_shape[-1] != n:
             raise ValueError(
                 f"action component {k} is a Categorical over {component.param_shape[-1]} "
@@ -177,22 +173,13 @@ def check_observations(space: spaces.Space, single: bool) -> None:
     )
 
 
-def action_components(
-    space: spaces.Space,
-) -> list[tuple[spaces.Space, tuple[int, ...], int | None]]:
-    """(space, event shape, number of values if it is discrete) of each action component."""
-    if isinstance(space, spaces.Discrete):
-        return [(space, (), int(space.n))]
+def parts_of(space: spaces.Space) -> list[spaces.Space]:
+    """The Discrete, MultiBinary or Box of each action component that a space asks for."""
     if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
-        return [(spaces.Discrete(int(n)), (), int(n)) for n in space.nvec]
-    if isinstance(space, spaces.MultiBinary):
-        return [(space, tuple(space.shape), 2)]
-    if isinstance(space, spaces.Box):
-        return [(space, tuple(space.shape), None)]
-    if isinstance(space, spaces.Tuple) and not any(
-        isinstance(part, (spaces.Tuple, spaces.MultiDiscrete)) for part in space
-    ):
-        return [component for part in space for component in action_components(part)]
+        return [spaces.Discrete(int(n)) for n in space.nvec]
+    parts = list(space) if isinstance(space, spaces.Tuple) else [space]
+    if all(isinstance(part, (spaces.Discrete, spaces.MultiBinary, spaces.Box)) for part in parts):
+        return parts
     raise ValueError(
         f"actions of {space} are not supported: use Discrete, MultiDiscrete, MultiBinary, Box, or "
         "a flat Tuple of Discrete, MultiBinary and Box (a wrapper can translate)"

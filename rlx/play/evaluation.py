@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from rlx.columns import Column, apply, join, rows_where
 from rlx.distributions import ActionDistribution, no_validation
-from rlx.play.checks import Output, check_parametric, judge, memory_of, run, run_sequences
-from rlx.play.loop import forget
+from rlx.play import loop
+from rlx.play.checks import Output, check_parametric, judge, memory_of, run
 from rlx.policy import Parametric, RecurState
 from rlx.rollout import Rollout, blank
 
@@ -54,56 +55,45 @@ def evaluate(
         shapes = [tuple(action.shape) for action in stored]
         raise ValueError(f"evaluate: actions of shapes {shapes} for {len(rollout)} rows")
     with no_validation():
-        return _evaluate(policy, rollout, stored, draw)
+        scored, dist = _evaluate(policy, rollout, stored, draw)
+    rollout = rollout.replace(**scored)
+    rollout.dist = dist
+    return rollout
 
 
 def _evaluate(
     policy: Parametric, rollout: Rollout, stored: tuple[Tensor, ...], draw: Draw | None
-) -> Rollout:
+) -> tuple[dict[str, Column], ActionDistribution | None]:
+    """The columns that change, and the distribution over all rows if there is one."""
     end = rollout.end
     recurrent = bool(memory_shapes(policy, rollout.states, *stored))
     if not recurrent or rollout.vectorized:
         recur = _stored_states(policy, rollout, slice(None)) if recurrent else None
         output = run(policy, recur, rollout.states, *stored)
-        return _evaluated(rollout, _score(output, stored, end, draw), output.dist)
-    packing = _Packing(rollout)
-    fresh = rollout.start[packing.first].numpy(force=True)
-    recur = None if fresh.all() else _stored_states(policy, rollout, packing.first)
-    recur = forget(recur, fresh)
-    packed, end = packing.pack(rollout.states), end[packing.rows]
-    actions = apply(lambda action: action[packing.rows], stored)
+        return _score(output, stored, end, draw), output.dist
+    # The layout of a PackedSequence: by time, and longest episode first, so that the batch of those
+    # that still run only shrinks.
+    time = rollout.position
+    order = np.lexsort((-np.repeat(rollout.lengths, rollout.lengths), time))
+    sizes, rows = torch.from_numpy(np.bincount(time)), torch.from_numpy(order).to(end.device)
+    fresh = rollout.start[rows[: sizes[0]]].numpy(force=True)
+    recur = None if fresh.all() else _stored_states(policy, rollout, rows[: sizes[0]])
+    recur = loop.forget(recur, fresh)
+    states, end, actions = apply(lambda x: x[rows], (rollout.states, end, stored))
     if type(policy).unroll is not Parametric.unroll:
-        scored = _score(run_sequences(policy, recur, packed, *actions), actions, end, draw)
+        packed = PackedSequence(states, sizes)
+        scored = _score(run(policy, recur, packed, *actions), actions, end, draw)
     else:
-        pieces, at = [], 0
-        for size in packed.batch_sizes.tolist():  # longest first: the batch shrinks as they end
-            rows = slice(at, at + size)
+        steps = [column.split(sizes.tolist()) for column in (end, states, *actions)]
+        pieces = []
+        for size, ended, state, *action in zip(sizes.tolist(), *steps):
             recur = apply(lambda h, size=size: h[:size], recur)
-            now = apply(lambda action, rows=rows: action[rows], actions)
-            output = run(policy, recur, packed.data[rows], *now)
-            pieces.append(_score(output, now, end[rows], draw))
-            recur, at = output.recur_state, at + size
+            output = run(policy, recur, state, *action)
+            pieces.append(_score(output, tuple(action), ended, draw))
+            recur = output.recur_state
         scored = join("the columns that were evaluated", torch.cat, pieces)
-    return _evaluated(rollout, apply(lambda column: column[packing.place], scored), None)
-
-
-class _Packing:
-    """A rollout's rows in time order, longest episode first: the layout of a PackedSequence."""
-
-    def __init__(self, rollout: Rollout) -> None:
-        lengths, device = torch.tensor(rollout.lengths), rollout.states.device
-        first = lengths.cumsum(0) - lengths
-        lengths, order = lengths.sort(descending=True, stable=True)
-        time = torch.arange(int(lengths[0]))[:, None]
-        runs = time < lengths
-        self.first = first[order].to(device)  # the row at which each episode begins
-        self.rows = (first[order] + time)[runs].to(device)  # the row at each place
-        self.place = torch.empty_like(self.rows)  # the place of each row
-        self.place[self.rows] = torch.arange(len(self.rows), device=device)
-        self.batch_sizes = runs.sum(1)
-
-    def pack(self, column: Tensor) -> PackedSequence:
-        return PackedSequence(column[self.rows], self.batch_sizes)
+    place = torch.from_numpy(order.argsort()).to(end.device)
+    return apply(lambda column: column[place], scored), None
 
 
 def memory_shapes(policy: Parametric, states: Tensor, *actions: Tensor) -> tuple:
@@ -153,11 +143,3 @@ def _score(
             for ours, action in zip(dist.sample(), actions)
         )
     return {"actions": actions, **blank(judge(output, scored), end)}
-
-
-def _evaluated(
-    rollout: Rollout, scored: dict[str, Column], dist: ActionDistribution | None
-) -> Rollout:
-    rollout = rollout.replace(**scored)
-    rollout.dist = dist
-    return rollout

@@ -45,14 +45,13 @@ def collect(
     carry: Carry,
     n_steps: int | None,
     *,
-    once: bool,
-    dry: bool,
-    greedy: bool = False,
     active: int | None = None,
+    dry: bool = False,
+    greedy: bool = False,
     frames: list[np.ndarray] | None = None,
 ) -> tuple[Rollout, Carry]:
-    """Play `policy` for `n_steps` steps of every environment; with `once`, at most until each of
-    the first `active` environments has finished one episode, of which the rollout then consists.
+    """Play `policy` for `n_steps` steps of every environment; with `active`, at most until each of
+    the first so many environments has finished one episode, of which the rollout then consists.
 
     Every fragment closes with an end row, on which the policy has run too. Returns the rollout,
     and where sampling now stands."""
@@ -60,6 +59,7 @@ def collect(
     observations, recur = carry.observations, carry.recur_state
     fresh, stale, ghost = carry.fresh, carry.stale, carry.ghost
     playing = np.arange(envs.num_envs) < (active or envs.num_envs)
+    once = active is not None
     try:
         with no_validation(), torch.no_grad() if dry else contextlib.nullcontext():
             for t in itertools.count():
@@ -108,7 +108,7 @@ def collect(
     except Exception:
         check_finite(table)  # a NaN is the likelier cause, and says more
         raise
-    rollout, returns, lengths = table.assemble(once, active or envs.num_envs, carry)
+    rollout, returns, lengths = table.assemble(active, carry)
     recur = apply(Tensor.detach, recur)
     memory = policy.memory_shapes
     carry = Carry(observations, recur, memory, fresh, stale, ghost, returns, lengths)

@@ -59,10 +59,8 @@ class InProcess:
 
     def __init__(self, env: gym.Env | VectorEnv, device: str | torch.device | None = None) -> None:
         self.envs = EnvBatch(env, device)
-        self.observation_space, self.action_space = (
-            self.envs.observation_space,
-            self.envs.action_space,
-        )
+        self.observation_space = self.envs.observation_space
+        self.action_space = self.envs.action_space
         self.num_envs, self.device = self.envs.num_envs, self.envs.device
         self.carry: Carry | None = None
         self.seed: int | None = None  # of the next reset
@@ -76,7 +74,7 @@ class InProcess:
             carry = None
         if carry and carry.ghost.all() and n_steps == 1:
             n_steps = 2  # a single step would be the reset, of which there is no row
-        rollout, self.carry = self._play(carry, policy, n_steps, once=False, dry=dry)
+        rollout, self.carry = self._play(carry, policy, n_steps, dry=dry)
         return rollout
 
     def episodes(
@@ -100,10 +98,8 @@ class InProcess:
         frames: list[np.ndarray] | None = None,
     ) -> Rollout:
         """An episode of each of the first `active` environments; pictures go into `frames`."""
-        rollout, _ = self._play(
-            None, policy, horizon, once=True, dry=dry, greedy=greedy, active=active, frames=frames
-        )
-        return rollout
+        options = dict(active=active, dry=dry, greedy=greedy, frames=frames)
+        return self._play(None, policy, horizon, **options)[0]
 
     def _play(
         self, carry: Carry | None, policy: Parametric, n_steps: int | None, **options

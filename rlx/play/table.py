@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlx.columns import Column, apply, join, stack
+from rlx.columns import Column, apply, join
 from rlx.distributions import ActionDistribution
 from rlx.play.batch import EnvBatch
 from rlx.play.checks import Output, check_finite, judge, run
@@ -80,10 +80,9 @@ class Table:
         # detached, the probability is of the value that is kept, which evaluate will find again
         return row | judge(output, apply(Tensor.detach, actions))
 
-    def assemble(
-        self, once: bool, active: int, carry: Carry
-    ) -> tuple[Rollout, np.ndarray, np.ndarray]:
-        """Sort the rows by environment, then time, and cut them into episodes.
+    def assemble(self, active: int | None, carry: Carry) -> tuple[Rollout, np.ndarray, np.ndarray]:
+        """Sort the rows by environment, then time, and cut them into episodes: with `active`, one
+        of each of the first so many.
 
         Returns also the rewards and steps so far of the episodes in progress, (B,)."""
         check_finite(self)
@@ -102,11 +101,12 @@ class Table:
         led_here = lay(self.terminated, 1, bool)
         end, keep = ghost.copy(), np.ones_like(ghost)
         keep[0] &= ~ghost[0]  # the segment before recorded this end row
-        keep[:, active:] = False
         if border:
             end[-1] = True
             keep[-1] &= ~fresh[-1]  # a fragment of no step
+        once = active is not None
         if once:
+            keep[:, active:] = False
             over = ghost if self.envs.ghost else lay(self.done, 0, bool)
             keep[1:] &= ~np.logical_or.accumulate(over)[:-1]
 
@@ -156,7 +156,7 @@ class Table:
 
     def _columns(self, index: np.ndarray) -> dict[str, Column]:
         rows = torch.as_tensor(index, device=self.envs.device)
-        columns = apply(lambda x: x.flatten(0, 1), stack("the rows", self.rows))
+        columns = apply(lambda x: x.flatten(0, 1), join("the rows", torch.stack, self.rows))
         if self.end_rows:
             columns = join("the end rows", torch.cat, [columns, *self.end_rows])
         return apply(lambda x: x.index_select(0, rows), columns)
