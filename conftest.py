@@ -41,6 +41,7 @@ def pytest_configure(config):
     def __init__(self, *args, **kwargs):
         original(self, *args, **kwargs)
         self.skip_compare += ("stderr",)  # progress bars, and warnings of other people's code
+        self.sanitize_patterns[r' style="[^"]*"'] = ""  # what is said, not how it looks
         # The library's source, beside the learner's after a right answer: it may change.
         self.sanitize_patterns[r"(?s)<details><summary>Yours beside.*?</details>"] = ""
         self.sanitize_patterns[r"\b0x[0-9a-f]{6,16}\b"] = "0xADDRESS"  # as tools/run_notebooks.py

@@ -284,7 +284,7 @@ def test_swap_puts_everything_back():
 def test_a_card_reads_as_text_and_as_html(doubled):
     card = examine(doubled, FINDINGS["the dtype of [0] is float64, not float32"])
     assert str(card).startswith("✗ twice: the dtype of [0] is float64")
-    assert "<b>the dtype" in card._repr_html_()
+    assert "<b>twice: the dtype" in card._repr_html_()
 
 
 def test_plain_python_shows_the_sentences(tmp_path):

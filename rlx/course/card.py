@@ -6,15 +6,17 @@ import html
 import re
 from dataclasses import dataclass, field
 
-# How a kind of card begins, so that colour is not all that tells them apart; and its colour.
+# How a kind of card begins, so that colour is not all that tells them apart; and the ground of that
+# sign. White can be read on each (5 to 1), and each can be seen on white and on black (3 to 1).
+RED, GREEN, BLUE = "#B84400", "#007A56", "#0072B2"
 KINDS = {
-    "passed": ("✓", "#009E73"),
-    "mistake": ("✗", "#D55E00"),
-    "finding": ("✗", "#D55E00"),
-    "unwritten": ("…", "#0072B2"),
-    "hint": ("?", "#0072B2"),
-    "foreseen": ("✓", "#009E73"),
-    "outcome": ("→", "#0072B2"),
+    "passed": ("✓", GREEN),
+    "mistake": ("✗", RED),
+    "finding": ("✗", RED),
+    "unwritten": ("…", BLUE),
+    "hint": ("?", BLUE),
+    "foreseen": ("✓", GREEN),
+    "outcome": ("→", BLUE),
 }
 
 
@@ -49,8 +51,9 @@ class Card:
         return (
             f'<div class="rlx-card rlx-{self.kind}" style="border-left: 5px solid {colour}; '
             'padding: 4px 12px; max-width: 720px">'
-            f'<p style="margin: 4px 0"><b style="color: {colour}">{mark} '
-            f"{html.escape(self.exercise)}</b>: <b>{code(self.title)}</b></p>{body}"
+            f'<p style="margin: 4px 0"><b style="background: {colour}; color: white; '
+            f'padding: 0 5px; border-radius: 3px">{mark}</b> '
+            f"<b>{html.escape(self.exercise)}: {code(self.title)}</b></p>{body}"
             f"{self._sources()}</div>"
         )
 
