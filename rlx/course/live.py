@@ -240,7 +240,7 @@ class Playing:
         with undisturbed():
             self.carry = self.carry or reset(self.envs, seed=0)
             _, self.carry = collect(
-                self.envs, self.policy, self.carry, steps, once=False, dry=True, greedy=True
+                self.envs, self.policy, self.carry, steps, dry=True, greedy=True
             )
         picture = Image.fromarray(self.envs.env.render())
         picture.thumbnail((240, 240))
