@@ -9,8 +9,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from rlx.course.exercise import Exercise, Wrong
-from rlx.envs import cartpole
 from rlx.distributions import no_validation
+from rlx.envs import cartpole
 from rlx.play.checks import run
 from rlx.play.evaluation import evaluate
 from rlx.play.sampler import InProcess
@@ -192,6 +192,8 @@ run_episode = Exercise(
     adapt=_played_by,
     call=_played,
     train=with_a_critic,
+    also="`gymnasium.wrappers.TimeLimit(env, horizon)` puts the horizon into the environment, "
+    "which then says `truncated` itself: the loop is `while not (terminated or truncated)`.",
     hints=(
         "Reset, then take turns: the policy acts on what it sees now, the environment answers. "
         "There are three reasons to stop.",
@@ -676,6 +678,8 @@ HideObservation = Exercise(
     target="rlx.envs.cartpole.HideObservation",
     call=_looked_through,
     train=_in_drift,
+    also="`gymnasium.wrappers.TransformObservation(env, lambda o: o[keep], space)` does it without "
+    "a class, for a change that keeps nothing in mind.",
     hints=(
         "Two things change: what is shown, and what is said about it. Networks are built from the "
         "observation space.",
@@ -832,7 +836,7 @@ def _make_act():
 
 def _recalled(answer, n, delay, cues):
     """Two acts side by side, shown other cues: what each answers when asked."""
-    acts, answers, sensible = (answer(), answer()), ([], []), True
+    acts, answers = (answer(), answer()), ([], [])
     for cue in cues:
         for t in range(delay + 1):
             for which, act in enumerate(acts):

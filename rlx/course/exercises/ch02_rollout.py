@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlx import functional, plain
+from rlx import plain
 from rlx.course.exercise import Exercise
 from rlx.course.exercises.ch01_loop import played_by, with_a_critic
 from rlx.rollout import Step
@@ -85,6 +85,8 @@ append = Exercise(
     adapt=_played_into_a_table,
     call=_filled,
     train=with_a_critic,
+    also="Tables of a fixed size, `np.empty((n, …))`, are filled in place instead: no list grows, "
+    "and writing into a row copies it. Replay memories do so.",
     hints=(
         "One row is what the policy saw, what it did, and what it got for that. When is there a "
         "second row to write?",
@@ -104,7 +106,11 @@ def _episodes(*hows: tuple[int, str]) -> list[str]:
 
 @append.case("an episode of 3 steps that terminates")
 def _():
-    return np.array([[1.0, 2], [3, 5], [7, 11], [13, 17]]), [1.0, 2, 4, 0], _episodes((3, "terminated"))
+    return (
+        np.array([[1.0, 2], [3, 5], [7, 11], [13, 17]]),
+        [1.0, 2, 4, 0],
+        _episodes((3, "terminated")),
+    )
 
 
 @append.case("an episode of 2 steps that terminates, then one of 2 that is truncated")
@@ -214,7 +220,7 @@ append.mistake(
     "the last reward is in the end row too",
     "It was earned by the action of the row before. Nothing is done in the end row: its reward is "
     "0, or it would be counted twice.",
-    ('append(0.0)', 'append(reward)'),
+    ("append(0.0)", "append(reward)"),
 )
 append.mistake(
     "the end row shows the state before the last step",
@@ -256,7 +262,10 @@ append.mistake(
 append.mistake(
     "`terminated` is false if the time was up as well",
     "Both can be true at once, and then the environment did end: store `terminated` as it is.",
-    ('table["terminated"].append(terminated)', 'table["terminated"].append(terminated and not truncated)'),
+    (
+        'table["terminated"].append(terminated)',
+        'table["terminated"].append(terminated and not truncated)',
+    ),
 )
 
 
@@ -277,6 +286,8 @@ discounted_returns = Exercise(
     chapter="02",
     reference=_discounted_returns,
     target="rlx.functional.discounted_returns",
+    also="`scipy.signal.lfilter([1], [1, -gamma], rewards[::-1])[::-1]` is one episode's recursion "
+    "in compiled code; OpenAI's Spinning Up does so.",
     hints=(
         "In the last row nothing more comes. What is the return one row earlier, if you know that "
         "of the row after it?",
@@ -419,7 +430,10 @@ discounted_returns.mistake(
 discounted_returns.mistake(
     "only the next reward is looked at",
     "You add γ times the next *reward*, not γ times the next *return*. All later ones are lost.",
-    ("later = rewards[t] + gamma * later * ~end[t]", "later = gamma * later * ~end[t] + rewards[t]"),
+    (
+        "later = rewards[t] + gamma * later * ~end[t]",
+        "later = gamma * later * ~end[t] + rewards[t]",
+    ),
     ("returns[t] = later", "returns[t], later = later, rewards[t]"),
 )
 discounted_returns.mistake(
@@ -496,6 +510,9 @@ drop_last = Exercise(
     results=("column", "lengths"),
     target="rlx.plain.drop_last",
     train=_by_episodes,
+    also="With a mask: `keep = torch.ones(len(column), dtype=torch.bool)`, false at "
+    "`torch.tensor(lengths).cumsum(0) - 1`, and then `column[keep]`, for any number of "
+    "columns.",
     hints=(
         "The rows of all episodes stand in one column, and `lengths` says where one ends. Take "
         "them apart first.",
@@ -653,7 +670,7 @@ pad = Exercise(
         "episode's length.",
         "`torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]` is the mask. A boolean mask "
         "can be an index: its true places, row by row.",
-        '`rectangle = torch.zeros(mask.shape, dtype=column.dtype)`, then `rectangle[mask] = '
+        "`rectangle = torch.zeros(mask.shape, dtype=column.dtype)`, then `rectangle[mask] = "
         "column`.",
     ),
 )

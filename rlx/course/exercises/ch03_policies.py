@@ -10,7 +10,6 @@ from torch.distributions import Categorical, Distribution, Independent, Normal
 from rlx import functional
 from rlx.course.exercise import Exercise, Wrong, brief_training
 from rlx.course.observe import short
-from rlx.distributions import ActionDistribution
 
 
 def _gear_and_force() -> Tensor:
@@ -97,6 +96,8 @@ log_prob = Exercise(
     adapt=lambda answer: lambda self, *actions: answer(self.components, actions),
     call=lambda answer, parameters, actions: answer(_built(parameters), actions),
     train=_gear_and_force,
+    also="`torch.distributions.Independent(Normal(mean, std), 1)` sums over the dimensions itself, "
+    "so that every component's log-probabilities are (B,) from the start.",
     hints=(
         "Probabilities of independent things multiply. What do their logarithms do?",
         "Print the shapes. A category's log-probabilities are (B,), a Normal's have the shape of "
@@ -259,6 +260,8 @@ entropy = Exercise(
     adapt=lambda answer: lambda self: answer(self.components),
     call=lambda answer, parameters: answer(_built(parameters)),
     train=_gear_and_force,
+    also="Where no formula is known, as for a squashed Gaussian, minus the log-probability of a "
+    "sample has the entropy as its mean: SAC takes that.",
     hints=(
         "How uncertain is a throw of two dice, beside that of one?",
         "Entropies of independent things add, as log-probabilities do. Every torch distribution "
@@ -453,9 +456,7 @@ def _through_the_samples() -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         agent = rlx.Agent(rlx.envs.make_vec("CueBoth-v0", 4), seed=0)
-        policy = rlx.networks.MLPPolicy(
-            agent, hidden=(8,), value=False
-        )
+        policy = rlx.networks.MLPPolicy(agent, hidden=(8,), value=False)
         agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
         for _ in range(3):
             rollout = agent(policy).episodes(8)
@@ -479,6 +480,9 @@ sample = Exercise(
     adapt=lambda answer: lambda self: tuple(answer(self.components)),
     call=_drawn,
     train=_through_the_samples,
+    also="For a category `(logits + gumbel).argmax(-1)`, with `gumbel = "
+    "-(-torch.rand_like(logits).log()).log()`, draws the same and is several times faster: "
+    "the Gumbel-max trick, which rlx uses.",
     hints=(
         "Every torch distribution can draw from itself. What shape does it draw?",
         "A torch distribution has `sample()` and `rsample()`. One of them lets a gradient through "
@@ -563,6 +567,8 @@ gaussian = Exercise(
     target="rlx.networks.Normal",
     adapt=lambda answer: lambda mean, std: answer(mean, std.log()),
     call=lambda answer, mean, log_std: _bare(answer(mean, log_std)),
+    also="`torch.nn.functional.softplus(x)` keeps a deviation positive as well and grows slower "
+    "than `exp`, where the network itself puts out the spread.",
     hints=(
         "A deviation has to be positive; what a network puts out, or a free parameter, need not "
         "be. Which function makes any number positive, and undoes a logarithm?",
@@ -676,6 +682,8 @@ categorical = Exercise(
     target="rlx.networks.Categorical",
     adapt=lambda answer: lambda logits: answer(logits),
     train=lambda: brief_training("Cue-v0"),
+    also="`torch.distributions.Categorical(probs=logits.softmax(-1))` has the same probabilities; "
+    "with `logits=` torch works in logarithms all along, where small ones keep their digits.",
     hints=(
         "torch's Categorical can be given probabilities or logits. Which do you have?",
         "With `logits=` the softmax is done for you. Done by hand, it belongs to `probs=`, and it "

@@ -26,9 +26,7 @@ def _parameters_after(env: str, sample) -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         agent = rlx.Agent(rlx.envs.make_vec(env, 4), seed=0)
-        policy = rlx.networks.GRUPolicy(
-            agent, hidden=6, value=False
-        )
+        policy = rlx.networks.GRUPolicy(agent, hidden=6, value=False)
         agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.03)
         for _ in range(3):
             rollout = sample(agent(policy))
@@ -74,6 +72,8 @@ gru_step = Exercise(
     target="rlx.networks.Memory.step",
     adapt=_as_step,
     train=lambda: _parameters_after("Recall-v0", lambda runner: runner.episodes(8)),
+    also="`torch.nn.GRUCell` is this step, and `torch.nn.GRU` runs it over whole sequences in "
+    "compiled code: use it where nothing has to happen between two rows.",
     hints=(
         "Three things are made of x and h: two gates between 0 and 1, and a candidate between -1 "
         "and 1. `chunk` cuts `x @ w_x.T + b_x` into the three parts.",
@@ -294,6 +294,8 @@ forget = Exercise(
     target="rlx.play.loop.forget",
     adapt=_where_sampling_forgets,
     train=lambda: _parameters_after("IncompleteCartPole-v1", lambda runner: runner.segment(60)),
+    also="`recur_state * ~fresh[:, None]` is the same for finite numbers. It lets a NaN or an "
+    "infinity of a finished episode through: 0 times NaN is NaN.",
     hints=(
         "Environments that are played side by side end their episodes at different times. Whose "
         "memory has to go?",
@@ -404,11 +406,7 @@ forget.mistake(
 forget.mistake(
     "only the first of the fresh environments forgets",
     "The loop returns, or leaves, after the first.",
-)(
-    lambda recur_state, fresh: _forget(
-        recur_state, fresh & (fresh.cumsum(0) == 1)
-    )
-)
+)(lambda recur_state, fresh: _forget(recur_state, fresh & (fresh.cumsum(0) == 1)))
 
 
 # ---------------------------------------------------------------------- unroll
@@ -476,10 +474,10 @@ unroll = Exercise(
     reference=_unroll,
     target="rlx.networks.Memory.unroll",
     adapt=_as_unroll,
-    call=lambda answer, w_h, w_x, h0, states, start: answer(
-        _stepping(w_h, w_x), h0, states, start
-    ),
+    call=lambda answer, w_h, w_x, h0, states, start: answer(_stepping(w_h, w_x), h0, states, start),
     train=lambda: _parameters_after("Recall-v0", _evaluated),
+    also="`torch.nn.GRU` on a `PackedSequence` takes row t of all episodes at once, and the batch "
+    "shrinks as short ones end. What it returns are the states *after* each row.",
     hints=(
         "Row t is entered with what `step` made of row t - 1, unless row t begins an episode. What "
         "then?",
@@ -702,6 +700,8 @@ vectorize = Exercise(
     target="rlx.episodes.Episodes.vectorize",
     adapt=_vectorized_by,
     train=_in_one_pass,
+    also="`torch.nn.utils.rnn.pack_sequence` puts rows in one batch as well, sorted by time: what "
+    "a loop over time needs, and what makes it easy to mix up rows.",
     hints=(
         "Forget which episode a row belongs to, but not the order. Which rows have no recurrent "
         "state, and what does a policy that has forgotten everything start from?",
@@ -974,6 +974,8 @@ influence.mistake(
     "the policy's parameters get a gradient as well",
     "`backward()` leaves one in every parameter, and the next optimizer step would use it. Ask for "
     "one gradient only: `torch.autograd.grad(score.sum(), states)`.",
-    ("(slope,) = torch.autograd.grad(score.sum(), states)",
-     "score.sum().backward(); slope = states.grad"),
+    (
+        "(slope,) = torch.autograd.grad(score.sum(), states)",
+        "score.sum().backward(); slope = states.grad",
+    ),
 )

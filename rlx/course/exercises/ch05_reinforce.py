@@ -154,9 +154,8 @@ reward_to_go.mistake(
     "Each step into the future costs one more *factor* γ.",
 )(
     lambda rewards, gamma: (
-        torch.eye(len(rewards)) + gamma * torch.relu(_ahead(len(rewards)))
-    ).to(rewards)
-    @ rewards
+        (torch.eye(len(rewards)) + gamma * torch.relu(_ahead(len(rewards)))).to(rewards) @ rewards
+    )
 )
 reward_to_go.mistake(
     "the last reward is forgotten",
@@ -210,6 +209,8 @@ policy_gradient_loss = Exercise(
     reference=_policy_gradient_loss,
     target="rlx.functional.policy_gradient_loss",
     train=_with_a_baseline,
+    also='`torch.nn.functional.cross_entropy(logits, actions, reduction="none")` is minus the log- '
+    "probability of a category: weighed by advantages, its mean is this loss.",
     hints=(
         "An optimizer makes the loss smaller. We want log-probabilities of good actions larger.",
         "Weigh the log-probability of each step by its advantage, average, and turn the sign "
@@ -333,6 +334,8 @@ normalize = Exercise(
     reference=_normalize,
     target="rlx.functional.normalize",
     train=lambda: torch.cat([brief_training(), brief_training(batch_size=1, horizon=1)]),
+    also="Ranks in place of numbers, `x.argsort().argsort() / (len(x) - 1) - 0.5`, are no longer "
+    "moved by a single huge return; evolution strategies score so.",
     hints=(
         "Subtract what the numbers have in common; divide by how far they spread.",
         "What is the spread of a single number, or of equal ones? Dividing by it must not give "
@@ -417,11 +420,7 @@ normalize.mistake(
     "the deviation is that of a sample",
     "It divides by N - 1, where this exercise asks for N: `correction=0`. For a few rows the two "
     "are far apart.",
-)(
-    lambda x: (
-        torch.zeros_like(x) if len(x) < 2 else (x - torch.std_mean(x)[1]) / (x.std() + 1e-8)
-    )
-)
+)(lambda x: torch.zeros_like(x) if len(x) < 2 else (x - torch.std_mean(x)[1]) / (x.std() + 1e-8))
 normalize.mistake(
     "the deviation is not divided by",
     "The mean is gone, but rewards of 1000 would still ask for another learning rate than rewards "
@@ -456,8 +455,8 @@ noise = Exercise(
     "noise",
     chapter="05",
     reference=_noise,
-    also="It is the inverse of a signal-to-noise ratio; as many estimates as this number, averaged, "
-    "are as large as their own error (McCandlish et al., 2018).",
+    also="It is the inverse of a signal-to-noise ratio; as many estimates as this number, "
+    "averaged, are as large as their own error (McCandlish et al., 2018).",
     hints=(
         "The mean over the estimates is one vector; so is the variance. Which of the two "
         "dimensions is it taken over?",
