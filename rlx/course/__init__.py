@@ -7,6 +7,7 @@ from rlx.course.live import live
 from rlx.course.picture import Picture
 from rlx.course.plots import Knob, curves
 from rlx.course.predict import predict
+from rlx.course.probing import probe
 from rlx.course.progress import progress
 from rlx.course.watch import watch
 
@@ -21,6 +22,7 @@ __all__ = [
     "hint",
     "live",
     "predict",
+    "probe",
     "progress",
     "swap",
     "watch",
