@@ -287,6 +287,7 @@ def test_a_card_reads_as_text_and_as_html(doubled):
     assert "<b>twice: the dtype" in card._repr_html_()
 
 
+@pytest.mark.slow
 def test_plain_python_shows_the_sentences(tmp_path):
     code = (
         "from rlx.course import check\n"

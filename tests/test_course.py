@@ -1,7 +1,9 @@
 """What the notebooks draw, without a browser (tests/browser has the rest)."""
 
 import asyncio
+import inspect
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -16,7 +18,8 @@ import torch
 pytest.importorskip("ipywidgets")
 
 import rlx
-from rlx.course import CourseMap, Knob, Picture, curves, live, predict, watch
+from rlx.course import CourseMap, Knob, Picture, curves, live, predict, swap, watch
+from rlx.course.exercise import load
 from rlx.course.picture import svg_curve, ticks
 from rlx.course.predict import Guess
 from rlx.course.progress import passed
@@ -41,6 +44,36 @@ def test_the_library_does_without_the_course():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_no_module_holds_on_to_what_a_learner_swaps():
+    """Imported by its name, it would stay the library's own, whatever stands in its place."""
+    targets = [exercise.target for exercise in load().values() if exercise.target]
+    targets += [f"rlx.functional.{name}" for name in vars(rlx.functional) if name[0] != "_"]
+    library = {
+        name: module
+        for name, module in sys.modules.items()
+        if name.split(".")[0] == "rlx" and not name.startswith("rlx.course")
+    }
+    for target in targets:
+        owner, _, name = target.rpartition(".")
+        own = pkgutil.resolve_name(target)
+        if inspect.isfunction(own) and own.__module__ == owner:
+            for other, module in library.items():
+                assert other == owner or own not in vars(module).values(), f"{other}: {name}"
+
+
+def test_a_memory_that_is_swapped_is_what_evaluate_goes_through():
+    agent = rlx.Agent(rlx.envs.make_vec("CartPole-v1", 4), seed=0)
+    policy = NETWORKS.GRUPolicy(agent)
+    rollout = agent(policy).segment(3) + agent(policy).segment(3)
+    assert rollout[0].start.tolist() == [True] * 4 + [False] * 4
+    seen = []
+    with swap(forget=lambda h, fresh: seen.append(fresh) or 0 * h):
+        new = agent(policy).evaluate(rollout)
+    assert seen
+    assert not torch.allclose(new.logprobs, rollout.logprobs, atol=1e-6)
+    torch.testing.assert_close(agent(policy).evaluate(rollout).logprobs, rollout.logprobs)
 
 
 # ---------------------------------------------------------------------------- live
@@ -244,6 +277,7 @@ def test_drawing_takes_a_twentieth_of_the_run(notebook, monkeypatch):
     assert 0.03 < panels[0].drawing < 0.05 * elapsed + 0.1  # the last need not be paid for yet
 
 
+@pytest.mark.slow
 def test_live_saves_one_picture_and_no_widget():
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     source = (

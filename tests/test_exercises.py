@@ -25,8 +25,14 @@ EXERCISES = list(load().values())
 MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.mistakes]
 
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+# One of each chapter for `make check`, the others for `make test`.
+QUICK = {e.chapter: m for e, m in reversed(MISTAKES)}.values()
 every_mistake = pytest.mark.parametrize(
-    ("exercise", "mistake"), MISTAKES, ids=[f"{e.name}: {m.name}" for e, m in MISTAKES]
+    ("exercise", "mistake"),
+    [
+        pytest.param(e, m, id=f"{e.name}: {m.name}", marks=[pytest.mark.slow] * (m not in QUICK))
+        for e, m in MISTAKES
+    ],
 )
 
 
@@ -76,6 +82,7 @@ def does(exercise, coding):
     return behaviour(exercise, coding, False) + behaviour(exercise, coding, True)
 
 
+@pytest.mark.slow
 @every_exercise
 def test_no_two_behave_alike(exercise):
     """Neither two mistakes, nor a mistake and the reference."""
@@ -86,6 +93,7 @@ def test_no_two_behave_alike(exercise):
         assert not same, f"no case tells {one!r} from {other!r}"
 
 
+@pytest.mark.slow
 @every_exercise
 def test_nobody_is_compared_with_themselves(exercise):
     """Not even while the wrong answer stands in the library."""
@@ -101,6 +109,7 @@ def test_nobody_is_compared_with_themselves(exercise):
     assert right.passed
 
 
+@pytest.mark.slow
 @every_exercise
 def test_the_reference_can_stand_in_for_the_library(exercise):
     if exercise.target is None:
@@ -132,6 +141,7 @@ def trained(exercise):
     return exercise.train()
 
 
+@pytest.mark.slow
 @every_exercise
 def test_a_check_takes_seconds(exercise):
     """Of this process's own time, whatever else the machine does; nothing is known beforehand."""
@@ -189,6 +199,7 @@ def test_a_notebook_defines_what_it_checks_with_the_reference_s_arguments(path):
             assert own == theirs[: len(own)], name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", solutions(), ids=lambda path: path.stem)
 def test_a_notebook_imports_what_its_texts_and_cards_tell_a_learner_to_call(path):
     handed_out = nbformat.read(ROOT / "exercises" / path.parent.name / path.name, as_version=4)

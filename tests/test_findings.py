@@ -182,6 +182,7 @@ def test_no_gamma_and_no_mean_where_there_is_none():
     assert "average" not in str(card)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exercise", load().values(), ids=lambda exercise: exercise.name)
 def test_what_the_harness_does_is_not_seen(exercise):
     """No names of its own parts, and no guess at what it found: for answers of all kinds."""

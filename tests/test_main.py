@@ -313,6 +313,7 @@ def test_no_flag_of_theirs_is_swallowed(command, algo, flag):
     assert not torch.allclose(plain.after, other.after, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", REPLAYING)
 @pytest.mark.parametrize("policytype", ["rnn", "lstm"])
 def test_windows_that_would_be_all_burn_in(command, algo, policytype):
@@ -667,6 +668,7 @@ def test_a_disk_that_is_full(command, monkeypatch):
 # ---------------------------------------------------------------------- in a process of its own
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_a_sentence(tmp_path):
     line = "--env Cue-v0 --algo rf --batch_size 4 --max_episode 1000000 --interval 1 --lr 0"
     process = subprocess.Popen(
@@ -699,6 +701,7 @@ def test_ctrl_c_before_training(monkeypatch, capsys):
     assert stop.value.code == "interrupted"  # which Python prints, with status 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [[ROOT / "main.py"], ["-m", "rlx"]])
 def test_an_error_in_a_process_of_its_own(program, tmp_path):
     done = subprocess.run(

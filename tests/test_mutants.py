@@ -32,6 +32,7 @@ def solution(exercise) -> tuple[str, dict]:
     return source, names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exercise", load().values(), ids=lambda exercise: exercise.name)
 def test_every_fault_that_shows_is_refused(exercise, monkeypatch):
     source, names = solution(exercise)

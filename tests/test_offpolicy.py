@@ -1312,6 +1312,7 @@ def test_a_temperature_to_begin_with():
         SAC(agent, network_for(SAC, agent), initial_temperature=0)
 
 
+@pytest.mark.slow
 @every_memory
 def test_an_actor_far_out_comes_back(memory):
     # Means of 12, where the tanh is 1: entropy is worth more there than any action.
@@ -1404,6 +1405,7 @@ def test_a_loss_that_is_not_finite_changes_nothing(kind):
     assert exact(algorithm.state_dict()) == exact(good[0])
 
 
+@pytest.mark.slow
 def test_a_target_that_never_moves_is_no_target():
     """What tau does: with 0, two steps' worth of discount is all that is ever seen."""
     finals = {}

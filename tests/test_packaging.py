@@ -118,6 +118,7 @@ def run(*command, cwd):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_installed_wheel_contains_every_subpackage(tmp_path):
     assert {"rlx", "rlx.algos", "rlx.envs"} <= set(packages())
 

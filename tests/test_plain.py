@@ -123,7 +123,10 @@ def is_first(table, i):
     return steps % REACH_STEPS == 0
 
 
-@pytest.mark.parametrize("actions", ACTIONS)
+@pytest.mark.parametrize(
+    "actions",  # both: a component of either kind
+    ["both", *(pytest.param(one, marks=pytest.mark.slow) for one in ACTIONS if one != "both")],
+)
 @pytest.mark.parametrize(("kind", "mode"), KINDS, ids=KIND_IDS)
 @pytest.mark.parametrize("cls", POLICIES)
 def test_evaluate_gives_the_same_numbers_and_gradients(cls, kind, mode, actions):

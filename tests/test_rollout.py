@@ -280,6 +280,7 @@ except RuntimeError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_column_is_declared_in_one_place(tmp_path):
     library = Path(rlx.__file__).parent
     shutil.copytree(
