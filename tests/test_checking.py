@@ -216,6 +216,35 @@ def test_the_difference_is_shown_with_its_inputs(doubled):
     assert card.notes[2] == "Inputs: x = [1, 2, 4], noise = 0."
 
 
+def test_a_patch_is_a_mistake(doubled):
+    doubled.patches(r"""
+    a name
+        Why it is wrong,
+        on two lines.
+        - return 2 * x + noise * torch.rand(()), x
+        + y = 3 * x
+        +     return y + noise * torch.rand(()), x
+        - .detach()
+        +
+
+    another name
+        Why.
+        - 2 *
+        + 4 *
+    """)
+    one, other = doubled.mistakes
+    assert (one.name, one.why) == ("a name", "Why it is wrong, on two lines.")
+    assert other.name == "another name"
+    x = torch.tensor([1.0], requires_grad=True)
+    y, total = one.coding(x, 0.0)
+    assert y.item() == 3.0
+    assert total.requires_grad
+    assert other.coding(x, 0.0)[0].item() == 4.0
+    assert examine(doubled, one.coding).title == "a name"
+    with pytest.raises(ValueError, match="has no '5 \\* x' to replace"):
+        doubled.patches("a third\n    Why.\n    - 5 * x\n    + x")
+
+
 def test_check_notes_what_is_right_and_raises_otherwise(doubled, capsys):
     with pytest.raises(NotYet, match="the sign is wrong"):
         check(changed(lambda y, x: -y), "twice")

@@ -76,7 +76,7 @@ def show(card: Card) -> None:
     try:
         get_ipython()  # a name that IPython adds to Python's own
     except NameError:
-        if card.kind not in ("mistake", "finding", "unwritten"):  # else the exception says it
+        if card.kind not in ("mistake", "finding", "unwritten"):  # else an exception says it
             print(card)
         return
     from IPython.display import display

@@ -34,7 +34,7 @@ def check(answer: Callable, name: str | None = None) -> None:
     """Try your `answer` to the exercise that has its name (or `name`), and show what is found.
 
     Returns None if it is right, and notes it for `progress()`. Otherwise raises NotYet, so that
-    what comes after, which would use it, does not run. Your function is given copies: nothing it
+    what comes after, which would use it, does not run (an optional one may stay unwritten). Your function is given copies: nothing it
     does to its inputs, to random numbers or to the screen reaches the notebook."""
     load()
     if not callable(answer):
@@ -46,8 +46,11 @@ def check(answer: Callable, name: str | None = None) -> None:
     card = examine(find(name.removeprefix("my_")), answer)
     if card.passed:
         card.notes += progress.record(card.exercise)
+    exercise = find(card.exercise)
+    if exercise.optional and card.kind == "unwritten":
+        card.sentences.append("It is optional, and worth no points.")
     show(card)
-    if not card.passed:
+    if not card.passed and not (exercise.optional and card.kind == "unwritten"):
         raise NotYet(card) from None
 
 

@@ -11,6 +11,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -59,8 +60,10 @@ class Exercise:
     compared: its result. By default `answer(*inputs)`. It may raise `Wrong`.
     `results`: names of the parts of a result that is a tuple, or a pair of them.
     `train()`: a training run of a second, in which the answer matters; returns the parameters.
+    `fit` below makes most of one. It is called with seeded random numbers.
     `also`: after a right answer, one other way to do it, and when that is worth knowing.
     `time_limit`: seconds for all cases of one check together.
+    `optional`: a harder question, worth no points; `harder` below declares one.
 
     Then `@exercise.case("what they are")` on functions that return a tuple of inputs, new ones each
     time: a few, with numbers that explain. `@exercise.inputs` on a function that draws inputs from
@@ -86,13 +89,14 @@ class Exercise:
         train: Callable[[], Tensor] | None = None,
         also: str = "",
         time_limit: float = 10.0,
+        optional: bool = False,
     ) -> None:
         self.name, self.chapter, self.reference, self.hints = name, chapter, reference, hints
         self.target, self.adapt, self.also = target, adapt, also
         self.call = call or (lambda answer, *inputs: answer(*inputs))
         self.results = results
-        self.train = train or brief_training
-        self.time_limit = time_limit
+        self.train = seeded(train or brief_training)
+        self.time_limit, self.optional = time_limit, optional
         self.cases: list[Case] = []
         self.mistakes: list[Mistake] = []
         self.arguments = list(inspect.signature(reference).parameters)
@@ -107,14 +111,37 @@ class Exercise:
             return text
         return source(self.reference)
 
-    def case(self, words: str) -> Callable:
-        """Decorates a function that makes the inputs."""
+    def case(self, words: str, inputs: Callable[[], tuple] | None = None) -> Any:
+        """A function that makes the inputs, new ones each time; or the decorator of one."""
+        if inputs is None:
+            return lambda inputs: self.case(words, inputs)
+        self.cases.append(Case(words, inputs))
+        return self.cases[-1]
 
-        def declare(inputs: Callable[[], tuple]) -> Case:
-            self.cases.append(Case(words, inputs))
-            return self.cases[-1]
+    def harder(
+        self,
+        name: str,
+        reference: Callable,
+        hints: tuple[str, str, str],
+        patches: str,
+        call: Callable | None = None,
+    ) -> Exercise:
+        """An optional question of the same inputs as this exercise, with mistakes as `patches`.
 
-        return declare
+        `call` if this exercise's own cannot serve for both."""
+        question = Exercise(
+            name,
+            chapter=self.chapter,
+            reference=reference,
+            hints=hints,
+            call=call or self.call,
+            time_limit=self.time_limit,
+            optional=True,
+        )
+        question.cases, question.generator = self.cases, self.generator
+        question.arguments = self.arguments
+        question.patches(patches)
+        return question
 
     def inputs(self, generator: Callable[[Draw], tuple]) -> Callable[[Draw], tuple]:
         """Decorates the contract of the inputs: a function that draws them."""
@@ -135,6 +162,29 @@ class Exercise:
     def made_from(self, choices: Sequence[int]) -> Case:
         """The generated case that these choices make."""
         return Case("inputs made at random", lambda: self.generator(Draw(choices=choices)), choices)
+
+    def patches(self, text: str) -> None:
+        """Mistakes, each a small patch of the reference's source. An empty line between two:
+
+            the name, which completes "it seems that …"
+                Why it is wrong, and where to look.
+                - a text of the reference
+                + what stands in its place
+
+        Several lines of one kind are one text. A mistake may have more than one pair."""
+        for block in re.split(r"\n\s*\n(?=\S)", textwrap.dedent(text).strip()):
+            name, *lines = block.split("\n")
+            lines = [line.removeprefix("    ") for line in lines]
+            why = " ".join(line for line in lines if not line.startswith(("- ", "+")))
+            pairs: list[tuple[list, list]] = []
+            for line in lines:
+                if line.startswith("- "):
+                    if not pairs or pairs[-1][1]:
+                        pairs.append(([], []))
+                    pairs[-1][0].append(line[2:])
+                elif line.startswith("+"):
+                    pairs[-1][1].append(line[2:])
+            self.mistake(name, why, *(("\n".join(old), "\n".join(new)) for old, new in pairs))
 
     def mistake(self, name: str, why: str, *replaced: tuple[str, str]) -> Any:
         """Decorates a wrong answer, or makes it. `name` completes "it seems that …": a clause."""
@@ -219,6 +269,30 @@ def swap(**answers: Callable) -> Iterator[None]:
             runs.here_only.append(f"swap({name}=…)")
             undo.callback(runs.here_only.remove, f"swap({name}=…)")
         yield
+
+
+def seeded(train: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """The same, always with the same random numbers, and nobody else's are touched."""
+
+    def run() -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return train()
+
+    return run
+
+
+def fit(
+    policy: torch.nn.Module, loss: Callable[[], Tensor], updates: int = 3, lr: float = 0.01
+) -> Tensor:
+    """The policy's parameters after a few steps of Adam on `loss()`, for an exercise's `train`."""
+    optimizer = torch.optim.Adam(policy.parameters(), lr)
+    for _ in range(updates):
+        value = loss()
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
 
 
 def brief_training(env: str = "Reach-v0", updates: int = 3, **options: Any) -> Tensor:

@@ -86,8 +86,12 @@ class progress:
         ]
 
     def total(self) -> str:
-        names = [name for _, _, names in self.chapters for name in names]
-        return f"{len(self.done & set(names))} of {len(names)} exercises done"
+        names = {name for _, _, names in self.chapters for name in names}
+        harder = {name for name in names if EXERCISES[name].optional}
+        counted = [(names - harder, "exercises"), (harder, "optional ones")]
+        return ", ".join(
+            f"{len(self.done & some)} of {len(some)} {what} done" for some, what in counted if some
+        )
 
     def __repr__(self) -> str:
         lines = [f"{n or '  '}  {title}: {', '.join(names)}" for n, title, names in self.rows()]

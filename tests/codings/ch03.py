@@ -104,8 +104,12 @@ def _(components):
 
 @again("sample", "every gear is as frequent as any other")
 def _(components):
-    gear, force = components
-    return torch.rand(gear.probs.shape).argmax(-1), torch.normal(force.mean, force.stddev).detach()
+    return tuple(
+        torch.rand(c.probs.shape).argmax(-1)
+        if isinstance(c, Categorical)
+        else torch.normal(c.mean, c.stddev).detach()
+        for c in components
+    )
 
 
 @again("gaussian", "the exp is missing")

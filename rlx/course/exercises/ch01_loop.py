@@ -8,7 +8,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from rlx.course.exercise import Exercise, Wrong
+from rlx import plain
+from rlx.course.exercise import Exercise, Wrong, fit
 from rlx.distributions import no_validation
 from rlx.envs import cartpole
 from rlx.play.checks import run
@@ -17,23 +18,6 @@ from rlx.play.sampler import InProcess
 from rlx.rollout import Finished, Rollout, Step
 
 # ---------------------------------------------------------------------- run_episode
-
-
-def _run_episode(env, act, horizon: int) -> tuple[list, list, list, bool]:
-    """Play one episode of at most `horizon` steps: states (T + 1), actions (T), rewards (T), flag.
-
-    The last state is the one the episode ended in. The flag: did the environment terminate?"""
-    observation, _ = env.reset()
-    states, actions, rewards, terminated = [observation], [], [], False
-    for _ in range(horizon):
-        action = act(observation)
-        observation, reward, terminated, truncated, _ = env.step(action)
-        actions.append(action)
-        rewards.append(reward)
-        states.append(observation)
-        if terminated or truncated:
-            break
-    return states, actions, rewards, terminated
 
 
 class _Border(gymnasium.Wrapper):
@@ -114,23 +98,20 @@ def with_a_critic() -> Tensor:
     """Two short trainings whose episodes end in every way, and whose values bootstrap."""
     import rlx
 
-    vectors = []
-    for limits, horizon in (({"max_episode_steps": 6}, 10), ({"terminate_at": 0.5}, 8)):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            agent = rlx.Agent(rlx.envs.make("Reach-v0", **limits), seed=0)
-            policy = rlx.networks.MLPPolicy(agent, hidden=(8,))
-            agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
-            for _ in range(3):
-                rollout = agent(policy).episodes(4, horizon)
-                rollout.gae(rollout.others[0].detach(), 0.9, 0.9)
-                rollout = rollout[:-1]
-                losses = rollout.others[0] - rollout.returns, rollout.logprobs * rollout.advantages
-                agent.zero_grad()
-                (losses[0].square() - losses[1]).mean().backward()
-                agent.step()
-            vectors.append(torch.nn.utils.parameters_to_vector(policy.parameters()).detach())
-    return torch.cat(vectors)
+    def after(horizon: int, **limits) -> Tensor:
+        agent = rlx.Agent(rlx.envs.make("Reach-v0", **limits), seed=0)
+        policy = rlx.networks.MLPPolicy(agent, hidden=(8,))
+
+        def loss():
+            rollout = agent(policy).episodes(4, horizon)
+            rollout.gae(rollout.others[0].detach(), 0.9, 0.9)
+            rollout = rollout[:-1]
+            error = rollout.others[0] - rollout.returns
+            return (error.square() - rollout.logprobs * rollout.advantages).mean()
+
+        return fit(policy, loss)
+
+    return torch.cat([after(10, max_episode_steps=6), after(8, terminate_at=0.5)])
 
 
 class Env(gymnasium.Env):
@@ -187,7 +168,7 @@ def _played(answer, env, act, horizon):
 run_episode = Exercise(
     "run_episode",
     chapter="01",
-    reference=_run_episode,
+    reference=plain.run_episode,
     target="rlx.play.sampler.InProcess.once",
     adapt=_played_by,
     call=_played,
@@ -204,26 +185,19 @@ run_episode = Exercise(
         "or truncated`.",
     ),
 )
-
-
-@run_episode.case("an episode that terminates after 3 steps, horizon 6")
-def _():
-    return Env(3, True, False), _acting(), 6
-
-
-@run_episode.case("an episode that is truncated after 4 steps, horizon 6")
-def _():
-    return Env(4, False, True), _acting(), 6
-
-
-@run_episode.case("an episode of 7 steps, horizon 5")
-def _():
-    return Env(7, True, False), _acting(), 5
-
-
-@run_episode.case("an episode of 3 steps that is terminated and truncated at once, horizon 9")
-def _():
-    return Env(3, True, True), _acting(), 9
+run_episode.case(
+    "an episode that terminates after 3 steps, horizon 6",
+    lambda: (Env(3, True, False), _acting(), 6),
+)
+run_episode.case(
+    "an episode that is truncated after 4 steps, horizon 6",
+    lambda: (Env(4, False, True), _acting(), 6),
+)
+run_episode.case("an episode of 7 steps, horizon 5", lambda: (Env(7, True, False), _acting(), 5))
+run_episode.case(
+    "an episode of 3 steps that is terminated and truncated at once, horizon 9",
+    lambda: (Env(3, True, True), _acting(), 9),
+)
 
 
 @run_episode.inputs
@@ -233,207 +207,124 @@ def _(draw):
     return env, _acting(), draw.one_of(3, 6, 1, 0, 50)
 
 
-@run_episode.mistake(
-    "it does not stop at a truncation",
-    "Your loop waits for `terminated`. A time limit says `truncated`, and the steps after it "
-    "belong to no episode: an environment may do there what it likes. Stop at either.",
-)
-def _past_truncation(env, act, horizon):
-    observation, _ = env.reset()
-    states, actions, rewards, terminated = [observation], [], [], False
-    while not terminated and len(rewards) < horizon:
-        actions.append(act(states[-1]))
-        observation, reward, terminated, _, _ = env.step(actions[-1])
-        states.append(observation)
-        rewards.append(reward)
-    return states, actions, rewards, terminated
+run_episode.patches(r"""
+it does not stop at a truncation
+    Your loop waits for `terminated`. A time limit says `truncated`, and the steps after it
+    belong to no episode: an environment may do there what it likes. Stop at either.
+    - if terminated or truncated:
+    + if terminated:
 
+each action stands beside the observation that came after it
+    Row t should hold what the policy saw when it chose: your observations are one step
+    late, and the first one is lost. Learned from such rows, an action looks like an answer
+    to its own result.
+    - return states,
+    + return [*states[1:], states[-1]],
 
-@run_episode.mistake(
-    "each action stands beside the observation that came after it",
-    "Row t should hold what the policy saw when it chose: your observations are one step late, and "
-    "the first one is lost. Learned from such rows, an action looks like an answer to its own "
-    "result.",
-)
-def _one_late(env, act, horizon):
-    states, actions, rewards, terminated, _ = _everything(env, act, horizon)
-    return [*states[1:], states[-1]], actions, rewards, terminated
+the first observation is missing
+    What `env.reset()` returns is the first state: the first action was chosen on it. Put it
+    into the list before the loop.
+    - = [observation], []
+    + = [], []
 
+the state in which the episode ended is missing
+    T actions lead through T + 1 states. The last one is needed: if the episode was only cut
+    short, its value stands for everything that would have followed.
+    - return states,
+    + return states[:-1],
 
-@run_episode.mistake(
-    "the first observation is missing",
-    "What `env.reset()` returns is the first state: the first action was chosen on it. Put it into "
-    "the list before the loop.",
-)
-def _without_first(env, act, horizon):
-    states, actions, rewards, terminated, _ = _everything(env, act, horizon)
-    return states[1:], actions, rewards, terminated
+it steps on after the end
+    `env.step` is called `horizon` times, whatever it answers. After `terminated` or
+    `truncated` the episode is over: `break`.
+    - break
+    + pass
 
+the horizon is ignored
+    It plays until the environment says stop, which may be never. After `horizon` steps,
+    return what there is: `for _ in range(horizon)`.
+    - range(horizon)
+    + range(10**9)
 
-@run_episode.mistake(
-    "the state in which the episode ended is missing",
-    "T actions lead through T + 1 states. The last one is needed: if the episode was only cut "
-    "short, its value stands for everything that would have followed.",
-)
-def _without_last(env, act, horizon):
-    states, actions, rewards, terminated, _ = _everything(env, act, horizon)
-    return states[:-1], actions, rewards, terminated
+it calls a truncation a termination
+    The environment said `truncated`: time was up, the world went on. Return `terminated` as
+    it is. Whoever learns values takes it to mean that nothing comes after.
+    - return states, actions, rewards, terminated
+    + return states, actions, rewards, terminated or bool(actions) and truncated
 
+the policy only ever sees the first observation
+    `act` gets the same observation at every step: the name is not bound to what `env.step`
+    returns. The policy plays with its eyes shut.
+    - act(observation)
+    + act(states[0])
 
-@run_episode.mistake(
-    "it steps on after the end",
-    "`env.step` is called `horizon` times, whatever it answers. After `terminated` or `truncated` "
-    "the episode is over: `break`.",
-)
-def _steps_on(env, act, horizon):
-    observation, _ = env.reset()
-    states, actions, rewards, terminated = [observation], [], [], False
-    for _ in range(horizon):
-        actions.append(act(states[-1]))
-        observation, reward, terminated, _, _ = env.step(actions[-1])
-        states.append(observation)
-        rewards.append(reward)
-    return states, actions, rewards, terminated
+the loop returns after its first round
+    The `return` stands inside the loop. Move it to the left, under the `for`.
+    - range(horizon)
+    + range(min(horizon, 1))
 
+`truncated` is returned for `terminated`
+    The last of the four is the environment's own end. `env.step` gives `terminated` first,
+    then `truncated`.
+    - return states, actions, rewards, terminated
+    + return states, actions, rewards, truncated
+    - terminated = [observation], [], [], False
+    + truncated = [observation], [], [], False
 
-@run_episode.mistake(
-    "the horizon is ignored",
-    "It plays until the environment says stop, which may be never. After `horizon` steps, return "
-    "what there is: `for _ in range(horizon)`.",
-)
-def _no_horizon(env, act, horizon):
-    return _everything(env, act, 10**9)[:4]
+the flag is turned round
+    True means that the environment ended the episode, not that it goes on.
+    - return states, actions, rewards, terminated
+    + return states, actions, rewards, not terminated
 
+`env.reset()` is not unpacked
+    It returns two things, the observation and an info dict: `observation, _ = env.reset()`.
+    - return states,
+    + return [(states[0], {}), *states[1:]],
 
-@run_episode.mistake(
-    "it calls a truncation a termination",
-    "The environment said `truncated`: time was up, the world went on. Return `terminated` as it "
-    "is. Whoever learns values takes it to mean that nothing comes after.",
-)
-def _all_terminations(env, act, horizon):
-    states, actions, rewards, terminated, truncated = _everything(env, act, horizon)
-    return states, actions, rewards, terminated or truncated
+the last reward is missing
+    You leave the loop before the step's reward is kept. The reward of the last step counts
+    as any other: append first, then look whether it is over.
+    - return states, actions, rewards, terminated
+    + return states, actions, rewards[:-1], terminated
 
+the last step is missing
+    You leave the loop before the step is kept. What ends the episode is a step as any
+    other: append first, then look whether it is over.
+    -         states.append(observation)
+    +         if terminated or truncated:
+    +             break
+    +         states.append(observation)
 
-@run_episode.mistake(
-    "the policy only ever sees the first observation",
-    "`act` gets the same observation at every step: the name is not bound to what `env.step` "
-    "returns. The policy plays with its eyes shut.",
-)
-def _blind(env, act, horizon):
-    first, _ = env.reset()
-    states, actions, rewards = [first], [], []
-    for _ in range(horizon):
-        actions.append(act(first))
-        observation, reward, terminated, truncated, _ = env.step(actions[-1])
-        states.append(observation)
-        rewards.append(reward)
-        if terminated or truncated:
-            break
-    return states, actions, rewards, terminated
+one step too many is played
+    `horizon` steps, not `horizon + 1`: `range(horizon)` is that many rounds.
+    - range(horizon)
+    + range(horizon + 1)
 
+one step too few is played
+    `horizon` steps, not `horizon - 1`: `range(horizon)` is that many rounds.
+    - range(horizon)
+    + range(horizon - 1)
 
-run_episode.mistake(
-    "the loop returns after its first round",
-    "The `return` stands inside the loop. Move it to the left, under the `for`.",
-)(lambda env, act, horizon: _everything(env, act, min(horizon, 1))[:4])
-run_episode.mistake(
-    "`truncated` is returned for `terminated`",
-    "The last of the four is the environment's own end. `env.step` gives `terminated` first, then "
-    "`truncated`.",
-    ("return states, actions, rewards, terminated", "return states, actions, rewards, truncated"),
-    ("terminated = [observation], [], [], False", "truncated = [observation], [], [], False"),
-)
-run_episode.mistake(
-    "the flag is turned round",
-    "True means that the environment ended the episode, not that it goes on.",
-    ("rewards, terminated\n", "rewards, not terminated\n"),
-)
-run_episode.mistake(
-    "`env.reset()` is not unpacked",
-    "It returns two things, the observation and an info dict: `observation, _ = env.reset()`.",
-)(lambda env, act, horizon: _reset_whole(env, act, horizon))
-run_episode.mistake(
-    "the last reward is missing",
-    "You leave the loop before the step's reward is kept. The reward of the last step counts as "
-    "any other: append first, then look whether it is over.",
-)(lambda env, act, horizon: _without(env, act, horizon, 2))
-run_episode.mistake(
-    "the last step is missing",
-    "You leave the loop before the step is kept. What ends the episode is a step as any other: "
-    "append first, then look whether it is over.",
-)(lambda env, act, horizon: _left_early(env, act, horizon))
-run_episode.mistake(
-    "one step too many is played",
-    "`horizon` steps, not `horizon + 1`: `range(horizon)` is that many rounds.",
-    ("range(horizon)", "range(horizon + 1)"),
-)
-run_episode.mistake(
-    "one step too few is played",
-    "`horizon` steps, not `horizon - 1`: `range(horizon)` is that many rounds.",
-    ("range(horizon)", "range(horizon - 1)"),
-)
-run_episode.mistake(
-    "the environment is seeded",
-    "A seed makes every episode begin alike: the policy would see one start and no other. Whoever "
-    "calls may seed; here it is `env.reset()`.",
-    ("env.reset()", "env.reset(seed=0)"),
-)
-run_episode.mistake(
-    "it asks twice what to do",
-    "One answer of `act` is stored and another one is played: a policy that explores gives two "
-    "different ones. Keep what it said in a name.",
-    ("env.step(action)", "env.step(act(observation))"),
-)
-run_episode.mistake(
-    "the rewards are added up",
-    "Each step has a reward of its own: return the list. Whoever discounts needs them one by one.",
-)(
-    lambda env, act, horizon: (
-        lambda states, actions, rewards, terminated, _: (states, actions, sum(rewards), terminated)
-    )(*_everything(env, act, horizon))
-)
+the environment is seeded
+    A seed makes every episode begin alike: the policy would see one start and no other.
+    Whoever calls may seed; here it is `env.reset()`.
+    - env.reset()
+    + env.reset(seed=0)
 
+it asks twice what to do
+    One answer of `act` is stored and another one is played: a policy that explores gives
+    two different ones. Keep what it said in a name.
+    - env.step(action)
+    + env.step(act(observation))
 
-def _reset_whole(env, act, horizon):
-    first, _ = env.reset()
-    states, actions, rewards, terminated, _ = _played_from(env, act, horizon, first)
-    return [(first, {}), *states[1:]], actions, rewards, terminated
-
-
-def _without(env, act, horizon, which):
-    columns = list(_everything(env, act, horizon)[:4])
-    columns[which] = columns[which][:-1]
-    return tuple(columns)
-
-
-def _left_early(env, act, horizon):
-    states, actions, rewards, terminated, truncated = _everything(env, act, horizon)
-    kept = slice(None, -1 if terminated or truncated else None)
-    return states[kept], actions[kept], rewards[kept], terminated
-
-
-def _everything(env, act, horizon):
-    """A right episode, with both flags."""
-    return _played_from(env, act, horizon, env.reset()[0])
-
-
-def _played_from(env, act, horizon, observation):
-    states, actions, rewards, terminated, truncated = [observation], [], [], False, False
-    while len(rewards) < horizon and not (terminated or truncated):
-        actions.append(act(states[-1]))
-        observation, reward, terminated, truncated, _ = env.step(actions[-1])
-        states.append(observation)
-        rewards.append(reward)
-    return states, actions, rewards, terminated, truncated
+the rewards are added up
+    Each step has a reward of its own: return the list. Whoever discounts needs them one by
+    one.
+    - return states, actions, rewards, terminated
+    + return states, actions, sum(rewards), terminated
+""")
 
 
 # ---------------------------------------------------------------------- discounted_return
-
-
-def _discounted_return(rewards: list[float], gamma: float) -> float:
-    """r_0 + γ r_1 + γ² r_2 + …: one number from the rewards of one episode."""
-    return sum(gamma**t * reward for t, reward in enumerate(rewards))
 
 
 def _of_every_row(answer):
@@ -454,20 +345,18 @@ def _with_values() -> Tensor:
     """Values are fitted to the returns: so their scale matters, which Adam would not notice."""
     import rlx
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
-        policy = rlx.networks.MLPPolicy(agent, hidden=(8,))
-        algorithm = rlx.algos.ActorCritic(agent, policy, batch_size=4, horizon=10, lr=0.01)
-        for _ in range(3):
-            algorithm.update()
-        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+    agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
+    policy = rlx.networks.MLPPolicy(agent, hidden=(8,))
+    algorithm = rlx.algos.ActorCritic(agent, policy, batch_size=4, horizon=10, lr=0.01)
+    for _ in range(3):
+        algorithm.update()
+    return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
 
 
 discounted_return = Exercise(
     "discounted_return",
     chapter="01",
-    reference=_discounted_return,
+    reference=plain.discounted_return,
     target="rlx.functional.discounted_returns",
     adapt=_of_every_row,
     train=_with_values,
@@ -480,26 +369,10 @@ discounted_return = Exercise(
         "`sum(gamma**t * reward for t, reward in enumerate(rewards))`",
     ),
 )
-
-
-@discounted_return.case("three rewards of 1, gamma 0.5")
-def _():
-    return [1.0, 1.0, 1.0], 0.5
-
-
-@discounted_return.case("unequal rewards, gamma 0.9")
-def _():
-    return [2.0, 0.0, -1.0, 5.0], 0.9
-
-
-@discounted_return.case("a single reward, gamma 0.9")
-def _():
-    return [3.0], 0.9
-
-
-@discounted_return.case("200 rewards of 1, gamma 0.5")
-def _():
-    return [1.0] * 200, 0.5
+discounted_return.case("three rewards of 1, gamma 0.5", lambda: ([1.0, 1.0, 1.0], 0.5))
+discounted_return.case("unequal rewards, gamma 0.9", lambda: ([2.0, 0.0, -1.0, 5.0], 0.9))
+discounted_return.case("a single reward, gamma 0.9", lambda: ([3.0], 0.9))
+discounted_return.case("200 rewards of 1, gamma 0.5", lambda: ([1.0] * 200, 0.5))
 
 
 @discounted_return.inputs
@@ -507,95 +380,86 @@ def _(draw):
     return draw.floats(draw.size(1, 500)).tolist(), draw.gamma()
 
 
-@discounted_return.mistake(
-    "the discount begins one step too early",
-    "Your first reward already counts γ, so everything is γ times too small. The first reward is "
-    "not in the future: it counts γ to the power 0, which is 1.",
-)
-def _too_early(rewards, gamma):
-    return sum(gamma ** (t + 1) * reward for t, reward in enumerate(rewards))
+discounted_return.patches(r"""
+the discount begins one step too early
+    Your first reward already counts γ, so everything is γ times too small. The first reward
+    is not in the future: it counts γ to the power 0, which is 1.
+    - gamma**t
+    + gamma ** (t + 1)
 
+nothing is discounted
+    This is the plain sum of the rewards: gamma is not used. The reward of step t counts γ
+    to the power t.
+    - gamma**t * reward
+    + reward
 
-@discounted_return.mistake(
-    "nothing is discounted",
-    "This is the plain sum of the rewards: gamma is not used. The reward of step t counts γ to the "
-    "power t.",
-)
-def _plain_sum(rewards, gamma):
-    return sum(rewards)
+the last reward counts most
+    The powers run the wrong way: your last reward counts in full and the first one least.
+    The nearest reward is the first.
+    - enumerate(rewards)
+    + enumerate(reversed(rewards))
 
+all later rewards count the same
+    The first reward counts in full and each of the others γ, however far away it is. Each
+    step into the future costs one more factor γ.
+    - gamma**t
+    + gamma ** min(t, 1)
 
-@discounted_return.mistake(
-    "the last reward counts most",
-    "The powers run the wrong way: your last reward counts in full and the first one least. The "
-    "nearest reward is the first.",
-)
-def _forward(rewards, gamma):
-    total = 0.0
-    for reward in rewards:
-        total = reward + gamma * total
-    return total
+γ times t stands where γ to the power t belongs
+    Each step into the future costs one more *factor* γ: `gamma**t`.
+    - gamma**t
+    + (gamma * t if t else 1)
 
+γ is multiplied by t
+    Each step into the future costs one more *factor* γ: `gamma**t`. With γ t the first
+    reward would count nothing.
+    - gamma**t
+    + gamma * t
 
-@discounted_return.mistake(
-    "all later rewards count the same",
-    "The first reward counts in full and each of the others γ, however far away it is. Each step "
-    "into the future costs one more factor γ.",
-)
-def _once_only(rewards, gamma):
-    return rewards[0] + gamma * sum(rewards[1:])
+the base and the exponent are exchanged
+    γ to the power t, not t to the power γ: `gamma**t`.
+    - gamma**t
+    + t**gamma
 
+the last reward is forgotten
+    Your loop stops one step before the end.
+    - in enumerate(rewards)
+    + in enumerate(rewards[:-1])
 
-discounted_return.mistake(
-    "γ times t stands where γ to the power t belongs",
-    "Each step into the future costs one more *factor* γ: `gamma**t`.",
-    ("gamma**t", "(gamma * t if t else 1)"),
-)
-discounted_return.mistake(
-    "γ is multiplied by t",
-    "Each step into the future costs one more *factor* γ: `gamma**t`. With γ t the first reward "
-    "would count nothing.",
-    ("gamma**t", "gamma * t"),
-)
-discounted_return.mistake(
-    "the base and the exponent are exchanged",
-    "γ to the power t, not t to the power γ: `gamma**t`.",
-    ("gamma**t", "t**gamma"),
-)
-discounted_return.mistake(
-    "the last reward is forgotten",
-    "Your loop stops one step before the end.",
-    ("in enumerate(rewards)", "in enumerate(rewards[:-1])"),
-)
-discounted_return.mistake(
-    "the first reward is forgotten",
-    "The first reward counts too, and in full: t begins at 0.",
-)(lambda rewards, gamma: sum(gamma**t * r for t, r in enumerate(rewards) if t))
-discounted_return.mistake(
-    "the first reward is forgotten, and the others moved up",
-    "The first reward counts too, and in full; the second counts γ.",
-    ("in enumerate(rewards)", "in enumerate(rewards[1:])"),
-)
-discounted_return.mistake(
-    "the loop returns after its first round",
-    "The `return` stands inside the loop, so only the first reward counts. Move it to the left.",
-)(lambda rewards, gamma: rewards[0])
-discounted_return.mistake(
-    "it returns the discounted rewards, not their sum",
-    "One number for the whole episode: add them up.",
-)(lambda rewards, gamma: [gamma**t * r for t, r in enumerate(rewards)])
-discounted_return.mistake(
-    "it returns the return of every step",
-    "Only the first step's is asked for here: one number.",
-)(lambda rewards, gamma: _every_return(rewards, gamma))
-discounted_return.mistake(
-    "the sum is divided by the number of steps",
-    "A return is a sum. A mean would make long episodes no better than short ones.",
-)(lambda rewards, gamma: _discounted_return(rewards, gamma) / len(rewards))
+the first reward is forgotten
+    The first reward counts too, and in full: t begins at 0.
+    - in enumerate(rewards)
+    + in enumerate(rewards) if t
 
+the first reward is forgotten, and the others moved up
+    The first reward counts too, and in full; the second counts γ.
+    - in enumerate(rewards)
+    + in enumerate(rewards[1:])
 
-def _every_return(rewards, gamma):
-    return [_discounted_return(rewards[t:], gamma) for t in range(len(rewards))]
+the loop returns after its first round
+    The `return` stands inside the loop, so only the first reward counts. Move it to the
+    left.
+    - enumerate(rewards)
+    + enumerate(rewards[:1])
+
+it returns the discounted rewards, not their sum
+    One number for the whole episode: add them up.
+    - sum(gamma**t * reward for t, reward in enumerate(rewards))
+    + [gamma**t * reward for t, reward in enumerate(rewards)]
+
+it returns the return of every step
+    Only the first step's is asked for here: one number.
+    - sum(gamma**t * reward for t, reward in enumerate(rewards))
+    + [
+    +         sum(gamma**t * reward for t, reward in enumerate(rewards[k:]))
+    +         for k in range(len(rewards))
+    +     ]
+
+the sum is divided by the number of steps
+    A return is a sum. A mean would make long episodes no better than short ones.
+    - in enumerate(rewards))
+    + in enumerate(rewards)) / len(rewards)
+""")
 
 
 # ---------------------------------------------------------------------- HideObservation
@@ -648,15 +512,12 @@ def _in_drift() -> Tensor:
     """Training on what the wrapper shows, behind the first layer, which has its size."""
     import rlx
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        env = cartpole.HideObservation(Drift(0.1, -0.2, 0.3), [0, 2])
-        agent = rlx.Agent(env, seed=0)
-        policy = rlx.networks.MLPPolicy(agent, hidden=(8, 8), value=False)
-        algorithm = rlx.algos.REINFORCE(agent, policy, batch_size=4, horizon=8, lr=0.01)
-        for _ in range(3):
-            algorithm.update()
-        return torch.cat([p.detach().flatten() for p in list(policy.parameters())[2:]])
+    agent = rlx.Agent(cartpole.HideObservation(Drift(0.1, -0.2, 0.3), [0, 2]), seed=0)
+    policy = rlx.networks.MLPPolicy(agent, hidden=(8, 8), value=False)
+    algorithm = rlx.algos.REINFORCE(agent, policy, batch_size=4, horizon=8, lr=0.01)
+    for _ in range(3):
+        algorithm.update()
+    return torch.cat([p.detach().flatten() for p in list(policy.parameters())[2:]])
 
 
 class _HideObservation(gymnasium.ObservationWrapper):
@@ -690,16 +551,10 @@ HideObservation = Exercise(
         "`observation[self.keep]`.",
     ),
 )
-
-
-@HideObservation.case("four entries, the first and third to keep")
-def _():
-    return Drift(1.0, 2.0, 3.0, 5.0), [0, 2]
-
-
-@HideObservation.case("three entries, the last to keep")
-def _():
-    return Drift(4.0, -1.0, 2.0), [2]
+HideObservation.case(
+    "four entries, the first and third to keep", lambda: (Drift(1.0, 2.0, 3.0, 5.0), [0, 2])
+)
+HideObservation.case("three entries, the last to keep", lambda: (Drift(4.0, -1.0, 2.0), [2]))
 
 
 @HideObservation.inputs
@@ -711,111 +566,63 @@ def _(draw):
     return Drift(*entries), sorted(keep) if draw.flag() else keep
 
 
-def _box(space, keep):
-    return spaces.Box(space.low[keep], space.high[keep])
+HideObservation.patches(r"""
+it writes into the environment's own array
+    What the environment hands out may be its state itself. Setting an entry of it to 0 does
+    not hide the velocity, it stops the cart. Make a new array, and leave the old one alone.
+    -         return observation[self.keep]
+    +         observation[np.delete(range(len(observation)), self.keep)] = 0.0
+    +         return observation[self.keep]
 
+the observation space is not updated
+    The observations are right, but `observation_space` still promises the hidden entries. A
+    network is built from the space, and will not fit: set `self.observation_space`.
+    - self.observation_space =
+    + self.space =
 
-@HideObservation.mistake(
-    "it writes into the environment's own array",
-    "What the environment hands out may be its state itself. Setting an entry of it to 0 does not "
-    "hide the velocity, it stops the cart. Make a new array, and leave the old one alone.",
-)
-class _WritesInto(gymnasium.ObservationWrapper):
-    def __init__(self, env, keep):
-        super().__init__(env)
-        self.keep = keep
-        self.observation_space = _box(env.observation_space, keep)
+it hides what it should keep
+    `keep` names the entries that stay. Yours are the others.
+    - list(keep)
+    + np.delete(range(len(env.observation_space.low)), keep)
 
-    def observation(self, observation):
-        hidden = np.ones(len(observation), bool)
-        hidden[self.keep] = False
-        observation[hidden] = 0.0
-        return observation[self.keep]
+the first observation is not hidden
+    `step` hides, `reset` does not. Derive from `gymnasium.ObservationWrapper`, which calls
+    your `observation` for both.
+    -     def observation(
+    +     def reset(self, **options):
+    +         return self.env.reset(**options)
+    +
+    +     def observation(
 
+the hidden entries are zeros, but still there
+    Nothing can be read from a 0, so this would do, but the exercise wants them gone: `keep`
+    lists the entries of the new observation, and its space has that many.
+    - self.observation_space =
+    + self.space =
+    - observation[self.keep]
+    + np.isin(range(len(observation)), self.keep) * observation
 
-@HideObservation.mistake(
-    "the observation space is not updated",
-    "The observations are right, but `observation_space` still promises the hidden entries. A "
-    "network is built from the space, and will not fit: set `self.observation_space`.",
-)
-class _OldSpace(gymnasium.ObservationWrapper):
-    def __init__(self, env, keep):
-        super().__init__(env)
-        self.keep = keep
+the entries come in sorted order
+    `keep` also says in which order: `observation[keep]` with the list as it is.
+    - list(keep)
+    + sorted(keep)
 
-    def observation(self, observation):
-        return observation[self.keep]
+the environment's own space is changed
+    Your wrapper writes into `env.observation_space`, which belongs to the environment
+    inside. Make a space of your own: `self.observation_space = gymnasium.spaces.Box(…)`.
+    - self.observation_space =
+    + self.observation_space = env.observation_space =
 
+the space is of the right size, with other bounds
+    Take the bounds of the entries that stay: `space.low[keep]` and `space.high[keep]`.
+    - Box(space.low[self.keep], space.high[self.keep])
+    + Box(-np.inf, np.inf, (len(self.keep),))
 
-@HideObservation.mistake(
-    "it hides what it should keep",
-    "`keep` names the entries that stay. Yours are the others.",
-)
-class _Inverted(gymnasium.ObservationWrapper):
-    def __init__(self, env, keep):
-        super().__init__(env)
-        self.hide, space = keep, env.observation_space
-        self.observation_space = spaces.Box(np.delete(space.low, keep), np.delete(space.high, keep))
-
-    def observation(self, observation):
-        return np.delete(observation, self.hide)
-
-
-@HideObservation.mistake(
-    "the first observation is not hidden",
-    "`step` hides, `reset` does not. Derive from `gymnasium.ObservationWrapper`, which calls your "
-    "`observation` for both.",
-)
-class _StepOnly(gymnasium.Wrapper):
-    def __init__(self, env, keep):
-        super().__init__(env)
-        self.keep = keep
-        self.observation_space = _box(env.observation_space, keep)
-
-    def step(self, action):
-        observation, *rest = self.env.step(action)
-        return observation[self.keep], *rest
-
-
-@HideObservation.mistake(
-    "the hidden entries are zeros, but still there",
-    "Nothing can be read from a 0, so this would do, but the exercise wants them gone: `keep` "
-    "lists the entries of the new observation, and its space has that many.",
-)
-class _Zeros(gymnasium.ObservationWrapper):
-    def __init__(self, env, keep):
-        super().__init__(env)
-        self.mask = np.zeros(env.observation_space.shape, np.float32)
-        self.mask[keep] = 1.0
-
-    def observation(self, observation):
-        return self.mask * observation
-
-
-HideObservation.mistake(
-    "the entries come in sorted order",
-    "`keep` also says in which order: `observation[keep]` with the list as it is.",
-    ("list(keep)", "sorted(keep)"),
-)
-HideObservation.mistake(
-    "the environment's own space is changed",
-    "Your wrapper writes into `env.observation_space`, which belongs to the environment inside. "
-    "Make a space of your own: `self.observation_space = gymnasium.spaces.Box(…)`.",
-    ("self.observation_space =", "self.observation_space = env.observation_space ="),
-)
-HideObservation.mistake(
-    "the space is of the right size, with other bounds",
-    "Take the bounds of the entries that stay: `space.low[keep]` and `space.high[keep]`.",
-    (
-        "Box(space.low[self.keep], space.high[self.keep])",
-        "Box(-np.inf, np.inf, (len(self.keep),))",
-    ),
-)
-HideObservation.mistake(
-    "the first entries are kept, whatever `keep` says",
-    "You keep as many entries as `keep` has. It lists which ones.",
-    ("[self.keep]", "[list(range(len(self.keep)))]"),
-)
+the first entries are kept, whatever `keep` says
+    You keep as many entries as `keep` has. It lists which ones.
+    - [self.keep]
+    + [list(range(len(self.keep)))]
+""")
 
 
 # ---------------------------------------------------------------------- make_act
@@ -873,14 +680,8 @@ make_act = Exercise(
 make_act.arguments = ["n", "delay", "cues"]
 
 
-@make_act.case("three actions, a delay of 2, cues 1, 0, 2, 2")
-def _():
-    return 3, 2, [1, 0, 2, 2]
-
-
-@make_act.case("four actions, a delay of 3, cues 3, 1, 0")
-def _():
-    return 4, 3, [3, 1, 0]
+make_act.case("three actions, a delay of 2, cues 1, 0, 2, 2", lambda: (3, 2, [1, 0, 2, 2]))
+make_act.case("four actions, a delay of 3, cues 3, 1, 0", lambda: (4, 3, [3, 1, 0]))
 
 
 @make_act.inputs
@@ -889,34 +690,43 @@ def _(draw):
     return n, draw.integer(1, 9), [draw.integer(0, n - 1) for _ in range(draw.size(1, 8))]
 
 
-make_act.mistake(
-    "its answer is always 0",
-    "Nothing is kept, or what was kept is overwritten: while the cue is hidden its entries are "
-    "zeros, and `argmax` of zeros is 0. Look only where `observation[-2]` is 1, and keep what you "
-    "saw.",
-    ("if observation[-2]:", "if True:"),
-)
-make_act.mistake(
-    "it never looks at a second cue",
-    "From the second episode on the first cue is still in its memory. Whenever the cue is shown, "
-    "overwrite what was kept.",
-    ("if observation[-2]:", "if observation[-2] and not seen:\n            seen = True"),
-    ("    cue = 0\n", "    cue, seen = 0, False\n"),
-    ("nonlocal cue", "nonlocal cue, seen"),
-)
-make_act.mistake(
-    "two acts share one memory",
-    "The second function made by `make_act()` overwrites what the first keeps: a global variable, "
-    "or a default that is changed. Keep the memory inside `make_act`.",
-    ("    cue = 0\n", "    global cue\n    cue = 0\n"),
-    ("        nonlocal cue\n", "        global cue\n"),
-)
-make_act.mistake(
-    "its answers are one episode late",
-    "It gives the cue that was shown in the episode before: overwrite what is kept *before* it is "
-    "returned.",
-    ("    cue = 0\n", "    cue, before = 0, 0\n"),
-    ("nonlocal cue", "nonlocal cue, before"),
-    ("cue = int(", "before, cue = cue, int("),
-    ("return cue", "return before"),
-)
+make_act.patches(r"""
+its answer is always 0
+    Nothing is kept, or what was kept is overwritten: while the cue is hidden its entries
+    are zeros, and `argmax` of zeros is 0. Look only where `observation[-2]` is 1, and keep
+    what you saw.
+    - if observation[-2]:
+    + if True:
+
+it never looks at a second cue
+    From the second episode on the first cue is still in its memory. Whenever the cue is
+    shown, overwrite what was kept.
+    - if observation[-2]:
+    + if observation[-2] and not seen:
+    +             seen = True
+    -     cue = 0
+    +     cue, seen = 0, False
+    - nonlocal cue
+    + nonlocal cue, seen
+
+two acts share one memory
+    The second function made by `make_act()` overwrites what the first keeps: a global
+    variable, or a default that is changed. Keep the memory inside `make_act`.
+    -     cue = 0
+    +     global cue
+    +     cue = 0
+    -         nonlocal cue
+    +         global cue
+
+its answers are one episode late
+    It gives the cue that was shown in the episode before: overwrite what is kept *before*
+    it is returned.
+    -     cue = 0
+    +     cue, before = 0, 0
+    - nonlocal cue
+    + nonlocal cue, before
+    - cue = int(
+    + before, cue = cue, int(
+    - return cue
+    + return before
+""")

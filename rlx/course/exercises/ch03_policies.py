@@ -7,8 +7,8 @@ from gymnasium import spaces
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, Normal
 
-from rlx import functional
-from rlx.course.exercise import Exercise, Wrong, brief_training
+from rlx import functional, plain
+from rlx.course.exercise import Exercise, Wrong, brief_training, fit
 from rlx.course.observe import short
 
 
@@ -16,20 +16,17 @@ def _gear_and_force() -> Tensor:
     """The parameters of a policy with two components, one of them of two dimensions."""
     import rlx
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        actions = spaces.Tuple((spaces.Discrete(3), spaces.Box(-1, 1, (2,))))
-        policy = rlx.networks.MLPPolicy(spaces.Box(-1, 1, (4,)), actions, hidden=(8,), value=False)
-        optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
-        states, weights = torch.randn(12, 4), torch.randn(12)
-        for _ in range(5):
-            _, dist = policy(None, states)
-            actions = tuple(action.detach() for action in dist.sample())
-            loss = functional.policy_gradient_loss(dist.log_prob(*actions), weights)
-            optimizer.zero_grad()
-            (loss - 0.1 * dist.entropy().mean()).backward()
-            optimizer.step()
-        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+    actions = spaces.Tuple((spaces.Discrete(3), spaces.Box(-1, 1, (2,))))
+    policy = rlx.networks.MLPPolicy(spaces.Box(-1, 1, (4,)), actions, hidden=(8,), value=False)
+    states, weights = torch.randn(12, 4), torch.randn(12)
+
+    def loss():
+        _, dist = policy(None, states)
+        actions = tuple(action.detach() for action in dist.sample())
+        loss = functional.policy_gradient_loss(dist.log_prob(*actions), weights)
+        return loss - 0.1 * dist.entropy().mean()
+
+    return fit(policy, loss, updates=5)
 
 
 def _built(parameters: list[dict]) -> tuple[Distribution, ...]:
@@ -121,123 +118,104 @@ def _two_rows(independent: bool) -> list[dict]:
     return [gear, _force([[0.5, 1.0], [-1.0, 0.0]], [[1.0, 0.3], [0.5, 2.0]], independent)]
 
 
-@log_prob.case("a gear of 3 and a force of two numbers, 2 rows")
-def _():
-    return _two_rows(False), (torch.tensor([2, 0]), torch.tensor([[0.0, 1.1], [-0.8, 3.0]]))
-
-
-@log_prob.case("the same, where `Independent` has summed the force's two numbers already")
-def _():
-    return _two_rows(True), (torch.tensor([2, 0]), torch.tensor([[0.0, 1.1], [-0.8, 3.0]]))
+log_prob.case(
+    "a gear of 3 and a force of two numbers, 2 rows",
+    lambda: (_two_rows(False), (torch.tensor([2, 0]), torch.tensor([[0.0, 1.1], [-0.8, 3.0]]))),
+)
+log_prob.case(
+    "the same, where `Independent` has summed the force's two numbers already",
+    lambda: (_two_rows(True), (torch.tensor([2, 0]), torch.tensor([[0.0, 1.1], [-0.8, 3.0]]))),
+)
 
 
 log_prob.inputs(_drawn_components)
 
 
-@log_prob.mistake(
-    "the dimensions of a component are not summed",
-    "A Normal over D numbers gives (B, D) log-probabilities, a Categorical (B,). Adding them "
-    "either fails or, if the shapes happen to allow it, makes a (B, B) table of every row with "
-    "every other. Sum each component to (B,) first.",
-)
-def _not_summed(components, actions):
-    return sum(c.log_prob(a) for c, a in zip(components, actions))
+log_prob.patches(r"""
+the dimensions of a component are not summed
+    A Normal over D numbers gives (B, D) log-probabilities, a Categorical (B,). Adding them
+    either fails or, if the shapes happen to allow it, makes a (B, B) table of every row
+    with every other. Sum each component to (B,) first.
+    - (x.flatten(1).sum(1) if x.ndim > 1 else x)
+    + x
 
+it adds (B, 1) to (B,)
+    One component's log-probabilities stand in a column, the other's in a row. Added they
+    are a (B, B) table: every row with every other. Drop the last dimension: no `keepdim`.
+    - x.flatten(1).sum(1) if x.ndim > 1
+    + x.view(len(x), -1).sum(1, keepdim=True) if action.ndim > 1
 
-@log_prob.mistake(
-    "it adds (B, 1) to (B,)",
-    "One component's log-probabilities stand in a column, the other's in a row. Added they are a "
-    "(B, B) table: every row with every other. Drop the last dimension: no `keepdim`.",
-)
-def _column(components, actions):
-    total = 0.0
-    for c, a in zip(components, actions):
-        x = c.log_prob(a)
-        total = total + (x if a.ndim == 1 else x.view(len(x), -1).sum(1, keepdim=True))
-    return total
+it averages over the dimensions of a component
+    The probability of both numbers together is a product, so the logarithms are summed.
+    With the mean, a force of two numbers would count half as much as it should beside the
+    gear.
+    - .sum(1)
+    + .mean(1)
 
+it averages over the components
+    The components are independent: the probability of both is a product, and its logarithm
+    the sum. Half of it is the logarithm of something else, and chapter 08's ratios would be
+    wrong.
+    - return total
+    + return total / len(components)
 
-@log_prob.mistake(
-    "it averages over the dimensions of a component",
-    "The probability of both numbers together is a product, so the logarithms are summed. With "
-    "the mean, a force of two numbers would count half as much as it should beside the gear.",
-)
-def _mean_of_dimensions(components, actions):
-    rows = [c.log_prob(a) for c, a in zip(components, actions)]
-    return sum(x if x.ndim == 1 else x.flatten(1).mean(1) for x in rows)
+only the first component counts
+    The second component's action never appears in the loss, so it stays as random as it was
+    at the start. Go through all components, each with its own action.
+    - zip(components,
+    + zip(components[:1],
 
+all rows are summed into one number
+    Each row is one decision, with a weight of its own in the loss. Sum over dimensions and
+    components, never over rows: (B,) has to come out.
+    - return total
+    + return total.sum()
 
-@log_prob.mistake(
-    "it averages over the components",
-    "The components are independent: the probability of both is a product, and its logarithm the "
-    "sum. Half of it is the logarithm of something else, and chapter 08's ratios would be wrong.",
-)
-def _mean_of_components(components, actions):
-    return torch.stack([_rows(c.log_prob(a)) for c, a in zip(components, actions)]).mean(0)
+only the last component counts
+    The others never appear in the loss. Each pass through the loop replaces the sum, or the
+    `return` takes the last one: add them up.
+    - total = total +
+    + total =
 
+the sign is turned round
+    These are log-probabilities as they are. A minus belongs into the loss.
+    - return total
+    + return -total
 
-@log_prob.mistake(
-    "only the first component counts",
-    "The second component's action never appears in the loss, so it stays as random as it was at "
-    "the start. Go through all components, each with its own action.",
-)
-def _first(components, actions):
-    return _rows(components[0].log_prob(actions[0]))
+probabilities are added, not their logarithms
+    Independent probabilities multiply, and their logarithms add: leave the logarithms as
+    they are.
+    - component.log_prob(action)
+    + component.log_prob(action).exp()
 
+it returns the probability, not its logarithm
+    What is asked for is the logarithm: no `exp()` at the end.
+    - return total
+    + return total.exp()
 
-@log_prob.mistake(
-    "all rows are summed into one number",
-    "Each row is one decision, with a weight of its own in the loss. Sum over dimensions and "
-    "components, never over rows: (B,) has to come out.",
-)
-def _one_number(components, actions):
-    return sum(c.log_prob(a).sum() for c, a in zip(components, actions))
+the log-probabilities are multiplied
+    Probabilities multiply. Their logarithms add.
+    - total = 0.0
+    + total = 1.0
+    - total + (
+    + total * (
 
+only the first number of a component counts
+    A force of several numbers has a log-probability for each of them: sum them all.
+    - x.flatten(1).sum(1)
+    + x.flatten(1)[:, 0]
 
-log_prob.mistake(
-    "only the last component counts",
-    "The others never appear in the loss. Each pass through the loop replaces the sum, or the "
-    "`return` takes the last one: add them up.",
-    ("total = total +", "total ="),
-)
-log_prob.mistake(
-    "the sign is turned round",
-    "These are log-probabilities as they are. A minus belongs into the loss.",
-    ("return total", "return -total"),
-)
-log_prob.mistake(
-    "probabilities are added, not their logarithms",
-    "Independent probabilities multiply, and their logarithms add: leave the logarithms as they "
-    "are.",
-    ("component.log_prob(action)", "component.log_prob(action).exp()"),
-)
-log_prob.mistake(
-    "it returns the probability, not its logarithm",
-    "What is asked for is the logarithm: no `exp()` at the end.",
-    ("return total", "return total.exp()"),
-)
-log_prob.mistake(
-    "the log-probabilities are multiplied",
-    "Probabilities multiply. Their logarithms add.",
-    ("total = 0.0", "total = 1.0"),
-    ("total + (", "total * ("),
-)
-log_prob.mistake(
-    "only the first number of a component counts",
-    "A force of several numbers has a log-probability for each of them: sum them all.",
-    ("x.flatten(1).sum(1)", "x.flatten(1)[:, 0]"),
-)
-log_prob.mistake(
-    "no gradient is left",
-    "The numbers are right, but the policy learns through this function: no `detach()` and no "
-    "`no_grad()` here.",
-    ("return total", "return total.detach()"),
-)
-log_prob.mistake(
-    "the log-probabilities come in a column",
-    "(B,) is asked for: no last dimension of size 1.",
-    ("return total", "return total[:, None]"),
-)
+no gradient is left
+    The numbers are right, but the policy learns through this function: no `detach()` and no
+    `no_grad()` here.
+    - return total
+    + return total.detach()
+
+the log-probabilities come in a column
+    (B,) is asked for: no last dimension of size 1.
+    - return total
+    + return total[:, None]
+""")
 
 
 # ---------------------------------------------------------------------- entropy
@@ -273,24 +251,17 @@ entropy = Exercise(
 entropy.arguments = ["components"]
 
 
-@entropy.case("a gear of 2 and a force of one number, 3 rows")
-def _():
-    return log_prob.cases[0].inputs()[:1]
-
-
-@entropy.case("a gear of 3 and a force of two numbers, 2 rows")
-def _():
-    return (_two_rows(False),)
-
-
-@entropy.case("the same, where `Independent` has summed the force's two numbers already")
-def _():
-    return (_two_rows(True),)
-
-
-@entropy.case("a force whose entropy is negative")
-def _():
-    return ([_force([[0.5], [1.0]], [[0.1], [0.02]])],)
+entropy.case(
+    "a gear of 2 and a force of one number, 3 rows", lambda: log_prob.cases[0].inputs()[:1]
+)
+entropy.case("a gear of 3 and a force of two numbers, 2 rows", lambda: (_two_rows(False),))
+entropy.case(
+    "the same, where `Independent` has summed the force's two numbers already",
+    lambda: (_two_rows(True),),
+)
+entropy.case(
+    "a force whose entropy is negative", lambda: ([_force([[0.5], [1.0]], [[0.1], [0.02]])],)
+)
 
 
 @entropy.inputs
@@ -298,97 +269,82 @@ def _(draw):
     return _drawn_components(draw)[:1]
 
 
-@entropy.mistake(
-    "only the first component counts",
-    "The bonus for staying random then holds for the gear alone, and the force's deviation may "
-    "shrink to nothing. Go through all components.",
-)
-def _first_entropy(components):
-    return _rows(components[0].entropy())
+entropy.patches(r"""
+only the first component counts
+    The bonus for staying random then holds for the gear alone, and the force's deviation
+    may shrink to nothing. Go through all components.
+    - in components:
+    + in components[:1]:
 
+it averages over the dimensions of a component
+    Two numbers that are independent are twice as uncertain as one. Sum over the dimensions,
+    as with log-probabilities.
+    - .sum(1)
+    + .mean(1)
 
-@entropy.mistake(
-    "it averages over the dimensions of a component",
-    "Two numbers that are independent are twice as uncertain as one. Sum over the dimensions, as "
-    "with log-probabilities.",
-)
-def _mean_entropy(components):
-    found = [c.entropy() for c in components]
-    return sum(x if x.ndim == 1 else x.flatten(1).mean(1) for x in found)
+it averages over the components
+    Entropies of independent components add. The mean is not the entropy of anything, and it
+    falls when a component is added that is always certain.
+    - return total
+    + return total / len(components)
 
+the dimensions of a component are not summed
+    A Normal over D numbers has (B, D) entropies, a Categorical (B,). Adding them fails, or
+    makes a (B, B) table. Sum each component to (B,) first.
+    - (x.flatten(1).sum(1) if x.ndim > 1 else x)
+    + x
 
-@entropy.mistake(
-    "it averages over the components",
-    "Entropies of independent components add. The mean is not the entropy of anything, and it "
-    "falls when a component is added that is always certain.",
-)
-def _mean_of_entropies(components):
-    return torch.stack([_rows(c.entropy()) for c in components]).mean(0)
+only the last component counts
+    Each pass through the loop replaces the sum, or the `return` takes the last one: add
+    them up.
+    - total = total +
+    + total =
 
+the sign is turned round
+    The entropy of a category is positive: the more undecided, the larger.
+    - return total
+    + return -total
 
-@entropy.mistake(
-    "the dimensions of a component are not summed",
-    "A Normal over D numbers has (B, D) entropies, a Categorical (B,). Adding them fails, or makes "
-    "a (B, B) table. Sum each component to (B,) first.",
-)
-def _entropy_not_summed(components):
-    return sum(c.entropy() for c in components)
+it averages over the rows
+    Each row has an entropy of its own: (B,).
+    - return total
+    + return total.mean()
 
+negative entropies are cut off
+    A category's entropy is never negative, that of a number may well be: for a deviation
+    below 0.24 it is. No `clamp`, no `abs`.
+    - return total
+    + return total.clamp(min=0)
 
-entropy.mistake(
-    "only the last component counts",
-    "Each pass through the loop replaces the sum, or the `return` takes the last one: add them up.",
-    ("total = total +", "total ="),
-)
-entropy.mistake(
-    "the sign is turned round",
-    "The entropy of a category is positive: the more undecided, the larger.",
-    ("return total", "return -total"),
-)
-entropy.mistake(
-    "it averages over the rows",
-    "Each row has an entropy of its own: (B,).",
-    ("return total", "return total.mean()"),
-)
-entropy.mistake(
-    "negative entropies are cut off",
-    "A category's entropy is never negative, that of a number may well be: for a deviation below "
-    "0.24 it is. No `clamp`, no `abs`.",
-    ("return total", "return total.clamp(min=0)"),
-)
-entropy.mistake(
-    "negative entropies become positive",
-    "A category's entropy is never negative, that of a number may well be: for a deviation below "
-    "0.24 it is. No `abs`.",
-    ("return total", "return total.abs()"),
-)
-entropy.mistake(
-    "only the first number of a component counts",
-    "A force of several numbers has an entropy for each of them: sum them all.",
-    ("x.flatten(1).sum(1)", "x.flatten(1)[:, 0]"),
-)
-entropy.mistake(
-    "no gradient is left",
-    "The numbers are right, but an entropy bonus moves the parameters: no `detach()` and no "
-    "`no_grad()` here.",
-    ("return total", "return total.detach()"),
-)
-entropy.mistake(
-    "the entropies are multiplied",
-    "Entropies of independent things add.",
-    ("total = 0.0", "total = 1.0"),
-    ("total + (", "total * ("),
-)
+negative entropies become positive
+    A category's entropy is never negative, that of a number may well be: for a deviation
+    below 0.24 it is. No `abs`.
+    - return total
+    + return total.abs()
+
+only the first number of a component counts
+    A force of several numbers has an entropy for each of them: sum them all.
+    - x.flatten(1).sum(1)
+    + x.flatten(1)[:, 0]
+
+no gradient is left
+    The numbers are right, but an entropy bonus moves the parameters: no `detach()` and no
+    `no_grad()` here.
+    - return total
+    + return total.detach()
+
+the entropies are multiplied
+    Entropies of independent things add.
+    - total = 0.0
+    + total = 1.0
+    - total + (
+    + total * (
+""")
 
 
 # ---------------------------------------------------------------------- sample
 
 EACH = 2000  # draws for either of two states
-
-
-def _sample(components: tuple[Distribution, ...]) -> tuple[Tensor, ...]:
-    """One action for each row, a tensor for each component, without gradient."""
-    return tuple(component.sample() for component in components)
 
 
 def _drawn(answer, parameters) -> dict:
@@ -453,29 +409,24 @@ def _through_the_samples() -> Tensor:
     """Trained to like what it draws, as much as what it drew before was worth."""
     import rlx
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        agent = rlx.Agent(rlx.envs.make_vec("CueBoth-v0", 4), seed=0)
-        policy = rlx.networks.MLPPolicy(agent, hidden=(8,), value=False)
-        agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
-        for _ in range(3):
-            rollout = agent(policy).episodes(8)
-            rollout.mc_returns(0.99)
-            rollout = rollout[:-1]
-            # The library would detach what it records; here the sample is scored as it comes.
-            _, dist = policy(None, rollout.states)
-            logprobs = dist.log_prob(*dist.sample())
-            loss = functional.policy_gradient_loss(logprobs, rollout.returns)
-            agent.zero_grad()
-            loss.backward()
-            agent.step()
-        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+    agent = rlx.Agent(rlx.envs.make_vec("CueBoth-v0", 4), seed=0)
+    policy = rlx.networks.MLPPolicy(agent, hidden=(8,), value=False)
+
+    def loss():
+        rollout = agent(policy).episodes(8)
+        rollout.mc_returns(0.99)
+        rollout = rollout[:-1]
+        # The library would detach what it records; here the sample is scored as it comes.
+        _, dist = policy(None, rollout.states)
+        return functional.policy_gradient_loss(dist.log_prob(*dist.sample()), rollout.returns)
+
+    return fit(policy, loss)
 
 
 sample = Exercise(
     "sample",
     chapter="03",
-    reference=_sample,
+    reference=plain.sample,
     target="rlx.distributions.ActionDistribution.sample",
     adapt=lambda answer: lambda self: tuple(answer(self.components)),
     call=_drawn,
@@ -499,9 +450,7 @@ def _():
     return ([gear, _force([[3.0, -1.0], [0.5, 2.0]], [[0.4, 0.8], [0.6, 0.3]])],)
 
 
-@sample.case(f"a force of one number alone, {EACH} rows")
-def _():
-    return ([_force([[2.0]], [[0.7]])],)
+sample.case(f"a force of one number alone, {EACH} rows", lambda: ([_force([[2.0]], [[0.7]])],))
 
 
 @sample.case(f"two gears and a force of three numbers, {EACH} rows")
@@ -510,42 +459,33 @@ def _():
     return ([_gear([[1.0, 0.0]]), force, _gear([[0.0, 0.7, -0.7, 0.2]])],)
 
 
-@sample.mistake(
-    "it always takes the most probable action",
-    "An agent that never tries anything else never learns that it would have been better. Greedy "
-    "actions are for showing what was learned; sampling is for learning.",
-)
-def _greedy(components):
-    return tuple(c.mode for c in components)
+sample.patches(r"""
+it always takes the most probable action
+    An agent that never tries anything else never learns that it would have been better.
+    Greedy actions are for showing what was learned; sampling is for learning.
+    - component.sample()
+    + component.mode
 
+a gradient flows through the sampled actions
+    The numbers are right. But an action is something that happened: if it moves along with
+    the parameters, as in `rsample()`, the gradient of its log-probability is another one,
+    and for the mean it is 0. Use `sample()`, or `torch.no_grad()`.
+    - component.sample()
+    + component.rsample() if component.has_rsample else component.sample()
 
-@sample.mistake(
-    "a gradient flows through the sampled actions",
-    "The numbers are right. But an action is something that happened: if it moves along with the "
-    "parameters, as in `rsample()`, the gradient of its log-probability is another one, and for "
-    "the mean it is 0. Use `sample()`, or `torch.no_grad()`.",
-)
-def _reparameterised(components):
-    return tuple(c.rsample() if c.has_rsample else c.sample() for c in components)
+one draw serves the whole batch
+    All rows share their luck: environments that are played side by side would all do the
+    same, and a batch would teach no more than one of them. Draw for each row.
+    - component.sample()
+    + component.sample()[:1].expand(component.batch_shape).clone()
 
-
-@sample.mistake(
-    "one draw serves the whole batch",
-    "All rows share their luck: environments that are played side by side would all do the same, "
-    "and a batch would teach no more than one of them. Draw for each row.",
-)
-def _shared(components):
-    return tuple(c.sample()[:1].expand(c.batch_shape).clone() for c in components)
-
-
-@sample.mistake(
-    "every gear is as frequent as any other",
-    "The gear is drawn, but not with the policy's probabilities: whatever is learned about them "
-    "would never be seen. Let the distribution draw.",
-)
-def _uniform(components):
-    gear, force = components
-    return torch.randint(gear.probs.shape[-1], gear.batch_shape), force.sample()
+every gear is as frequent as any other
+    The gear is drawn, but not with the policy's probabilities: whatever is learned about them would
+    never be seen. Let the distribution draw.
+    - component.sample()
+    + torch.randint_like(component.sample(), component.probs.shape[-1])
+    +         if hasattr(component, "probs") else component.sample()
+""")
 
 
 # ---------------------------------------------------------------------- gaussian
@@ -598,73 +538,62 @@ def _(draw):
     return draw.floats(rows, size, grad=True), log_std.requires_grad_()
 
 
-@gaussian.mistake(
-    "the exp is missing",
-    "You use the logarithm of the deviation as the deviation. Where it is negative, torch "
-    "complains; where it is positive, nobody does, and the noise is of the wrong size.",
-)
-def _no_exp(mean, log_std):
-    return Normal(mean, log_std)
+gaussian.patches(r"""
+the exp is missing
+    You use the logarithm of the deviation as the deviation. Where it is negative, torch
+    complains; where it is positive, nobody does, and the noise is of the wrong size.
+    - log_std.exp()
+    + log_std
 
+the variance stands where the standard deviation belongs
+    torch's Normal takes the standard deviation, and you give it its square. With a
+    deviation of 0.1 the noise would be ten times too small.
+    - log_std.exp()
+    + log_std.exp() ** 2
 
-@gaussian.mistake(
-    "the variance stands where the standard deviation belongs",
-    "torch's Normal takes the standard deviation, and you give it its square. With a deviation of "
-    "0.1 the noise would be ten times too small.",
-)
-def _variance(mean, log_std):
-    return Normal(mean, log_std.exp() ** 2)
+log_std is taken for the logarithm of the variance
+    You halve it, or take a root. That is right for a parameter called log_var; this one is
+    the logarithm of the standard deviation itself.
+    - log_std.exp()
+    + (0.5 * log_std).exp()
 
+softplus stands where exp belongs
+    Softplus makes a number positive, too, but it does not undo a logarithm: log_std = 0
+    should mean a deviation of 1, and yours is 0.69.
+    - log_std.exp()
+    + torch.nn.functional.softplus(log_std)
 
-@gaussian.mistake(
-    "log_std is taken for the logarithm of the variance",
-    "You halve it, or take a root. That is right for a parameter called log_var; this one is the "
-    "logarithm of the standard deviation itself.",
-)
-def _log_variance(mean, log_std):
-    return Normal(mean, (0.5 * log_std).exp())
+the deviation is the reciprocal
+    A larger log_std means a larger deviation: `log_std.exp()`, without a minus.
+    - log_std.exp()
+    + (-log_std).exp()
 
+all deviations are 1
+    log_std is not used: the spread could not be learned.
+    - log_std.exp()
+    + torch.ones_like(log_std)
 
-@gaussian.mistake(
-    "softplus stands where exp belongs",
-    "Softplus makes a number positive, too, but it does not undo a logarithm: log_std = 0 should "
-    "mean a deviation of 1, and yours is 0.69.",
-)
-def _softplus(mean, log_std):
-    return Normal(mean, torch.nn.functional.softplus(log_std))
+no gradient reaches log_std
+    The numbers are right, but the deviation is learned too: no `detach()`, `.item()` or
+    `torch.tensor(…)` on the way.
+    - log_std.exp()
+    + log_std.detach().exp()
 
+the logarithm is taken for a negative number's sign
+    `abs()` makes a number positive, but it does not undo a logarithm.
+    - log_std.exp()
+    + log_std.abs()
 
-gaussian.mistake(
-    "the deviation is the reciprocal",
-    "A larger log_std means a larger deviation: `log_std.exp()`, without a minus.",
-    ("log_std.exp()", "(-log_std).exp()"),
-)
-gaussian.mistake(
-    "all deviations are 1",
-    "log_std is not used: the spread could not be learned.",
-    ("log_std.exp()", "torch.ones_like(log_std)"),
-)
-gaussian.mistake(
-    "no gradient reaches log_std",
-    "The numbers are right, but the deviation is learned too: no `detach()`, `.item()` or "
-    "`torch.tensor(…)` on the way.",
-    ("log_std.exp()", "log_std.detach().exp()"),
-)
-gaussian.mistake(
-    "the logarithm is taken for a negative number's sign",
-    "`abs()` makes a number positive, but it does not undo a logarithm.",
-    ("log_std.exp()", "log_std.abs()"),
-)
-gaussian.mistake(
-    "log_std is clamped",
-    "The parameter may be any number here; a range is for whoever makes it to choose.",
-    ("log_std.exp()", "log_std.clamp(-2, 2).exp()"),
-)
-gaussian.mistake(
-    "the base of the logarithm is not e",
-    "log_std is the natural logarithm: `exp()` undoes it.",
-    ("log_std.exp()", "2**log_std"),
-)
+log_std is clamped
+    The parameter may be any number here; a range is for whoever makes it to choose.
+    - log_std.exp()
+    + log_std.clamp(-2, 2).exp()
+
+the base of the logarithm is not e
+    log_std is the natural logarithm: `exp()` undoes it.
+    - log_std.exp()
+    + 2**log_std
+""")
 
 
 # ---------------------------------------------------------------------- categorical
@@ -691,16 +620,14 @@ categorical = Exercise(
         "`torch.distributions.Categorical(logits=logits)`",
     ),
 )
-
-
-@categorical.case("three rows of two actions")
-def _():
-    return (torch.tensor([[0.0, 1.0], [3.0, 0.5], [-1.0, -2.0]], requires_grad=True),)
-
-
-@categorical.case("two rows of three actions, positive numbers only")
-def _():
-    return (torch.tensor([[0.2, 1.0, 4.0], [3.0, 0.5, 0.1]], requires_grad=True),)
+categorical.case(
+    "three rows of two actions",
+    lambda: (torch.tensor([[0.0, 1.0], [3.0, 0.5], [-1.0, -2.0]], requires_grad=True),),
+)
+categorical.case(
+    "two rows of three actions, positive numbers only",
+    lambda: (torch.tensor([[0.2, 1.0, 4.0], [3.0, 0.5, 0.1]], requires_grad=True),),
+)
 
 
 @categorical.inputs
@@ -709,64 +636,53 @@ def _(draw):
     return (draw.floats(rows, n, grad=True),)
 
 
-@categorical.mistake(
-    "the softmax is taken twice",
-    "Probabilities were given as logits, so torch takes the softmax of a softmax. It still works, "
-    "a little: between two actions, none can be more probable than 73 %. `logits=` wants the raw "
-    "numbers.",
-)
-def _twice(logits):
-    return Categorical(logits=logits.softmax(-1))
+categorical.patches(r"""
+the softmax is taken twice
+    Probabilities were given as logits, so torch takes the softmax of a softmax. It still
+    works, a little: between two actions, none can be more probable than 73 %. `logits=`
+    wants the raw numbers.
+    - logits=logits
+    + logits=logits.softmax(-1)
 
+the softmax runs along the rows of the batch
+    Your probabilities sum to 1 down each column: what one environment does would depend on
+    what the others see. The actions are the last dimension: `softmax(-1)`.
+    - logits=logits
+    + probs=logits.softmax(0)
 
-@categorical.mistake(
-    "the softmax runs along the rows of the batch",
-    "Your probabilities sum to 1 down each column: what one environment does would depend on what "
-    "the others see. The actions are the last dimension: `softmax(-1)`.",
-)
-def _along_rows(logits):
-    return Categorical(probs=logits.softmax(0))
+the numbers are taken for probabilities
+    A network's output can be negative, and torch then complains. Where it is positive,
+    torch divides by the sum, and it is no softmax. Say `logits=`.
+    - logits=logits
+    + probs=logits
 
+each action has a sigmoid of its own
+    Sigmoids answer several yes-or-no questions. Here exactly one action is taken, so
+    raising one probability has to lower the others in a certain way: that is the softmax.
+    - logits=logits
+    + probs=logits.sigmoid()
 
-@categorical.mistake(
-    "the numbers are taken for probabilities",
-    "A network's output can be negative, and torch then complains. Where it is positive, torch "
-    "divides by the sum, and it is no softmax. Say `logits=`.",
-)
-def _as_probabilities(logits):
-    return Categorical(probs=logits)
+large numbers overflow
+    `exp` of 100 is more than float32 can hold, and infinity divided by infinity is NaN.
+    `softmax`, and `logits=`, subtract the largest number first.
+    - logits=logits
+    + probs=logits.exp() / logits.exp().sum(-1, keepdim=True)
 
+the signs of the logits are turned round
+    The larger a number, the more probable its action.
+    - logits=logits
+    + logits=-logits
 
-@categorical.mistake(
-    "each action has a sigmoid of its own",
-    "Sigmoids answer several yes-or-no questions. Here exactly one action is taken, so raising one "
-    "probability has to lower the others in a certain way: that is the softmax.",
-)
-def _sigmoid(logits):
-    return Categorical(probs=logits.sigmoid())
+no gradient reaches the logits
+    The numbers are right, but the network learns through them: no `detach()` here.
+    - logits=logits
+    + logits=logits.detach()
 
-
-categorical.mistake(
-    "large numbers overflow",
-    "`exp` of 100 is more than float32 can hold, and infinity divided by infinity is NaN. "
-    "`softmax`, and `logits=`, subtract the largest number first.",
-    ("logits=logits", "probs=logits.exp() / logits.exp().sum(-1, keepdim=True)"),
-)
-categorical.mistake(
-    "the signs of the logits are turned round",
-    "The larger a number, the more probable its action.",
-    ("logits=logits", "logits=-logits"),
-)
-categorical.mistake(
-    "no gradient reaches the logits",
-    "The numbers are right, but the network learns through them: no `detach()` here.",
-    ("logits=logits", "logits=logits.detach()"),
-)
-categorical.mistake(
-    "it takes the absolute value for a probability",
-    "A large negative number means an improbable action. The softmax knows that.",
-    ("logits=logits", "probs=logits.abs() + 1e-8"),
-)
+it takes the absolute value for a probability
+    A large negative number means an improbable action. The softmax knows that.
+    - logits=logits
+    + probs=logits.abs() + 1e-8
+""")
 
 
 # ---------------------------------------------------------------------- choices
@@ -792,21 +708,12 @@ choices = Exercise(
         "surprise).sum(-1).exp().mean()`.",
     ),
 )
-
-
-@choices.case("two rows of four equal logits")
-def _():
-    return (torch.zeros(2, 4),)
-
-
-@choices.case("unequal logits")
-def _():
-    return (torch.tensor([[0.0, 1.0, 2.0], [0.5, 0.0, -0.9]]),)
-
-
-@choices.case("one row in which an action is forbidden, one in which two are")
-def _():
-    return (torch.tensor([[0.0, 0.0, -torch.inf], [0.0, -torch.inf, -torch.inf]]),)
+choices.case("two rows of four equal logits", lambda: (torch.zeros(2, 4),))
+choices.case("unequal logits", lambda: (torch.tensor([[0.0, 1.0, 2.0], [0.5, 0.0, -0.9]]),))
+choices.case(
+    "one row in which an action is forbidden, one in which two are",
+    lambda: (torch.tensor([[0.0, 0.0, -torch.inf], [0.0, -torch.inf, -torch.inf]]),),
+)
 
 
 @choices.inputs
@@ -819,49 +726,50 @@ def _(draw):
     return (logits.to(draw.one_of(torch.float32, torch.float64)),)
 
 
-choices.mistake(
-    "the mean is taken before the exponential",
-    "First each row's number of choices, then their mean: `.exp().mean()`.",
-    (".exp().mean()", ".mean().exp()"),
-)
-choices.mistake(
-    "a forbidden action gives NaN",
-    "$0 \\cdot (-\\infty)$ is NaN. Where the log-probability is infinite, put 0 before "
-    "multiplying.",
-    ("torch.where(logp.isinf(), 0.0, -logp)", "-logp"),
-)
-choices.mistake(
-    "it returns the entropy, not its exponential",
-    "An entropy of log 4 means four choices: take `exp()` of each row.",
-    (".exp().mean()", ".mean()"),
-)
-choices.mistake(
-    "the sign of the entropy is turned round",
-    "H is minus the sum of p log p. Yours gives less than one choice.",
-    ("0.0, -logp", "0.0, logp"),
-)
-choices.mistake(
-    "each row has a number of its own",
-    "Average over the rows at the end: a scalar.",
-    (".exp().mean()", ".exp()"),
-)
-choices.mistake(
-    "the rows are summed, not averaged",
-    "With twice the rows there would be twice the choices.",
-    (".exp().mean()", ".exp().sum()"),
-)
-choices.mistake(
-    "the softmax runs along the rows of the batch",
-    "The actions are the last dimension: `log_softmax(-1)`.",
-    ("log_softmax(-1)", "log_softmax(0)"),
-)
-choices.mistake(
-    "the surprise is averaged, not weighed",
-    "A surprise counts as much as it is probable: p times -log p, summed.",
-    ("(logp.exp() * surprise).sum(-1)", "surprise.mean(-1)"),
-)
-choices.mistake(
-    "the number of allowed actions is counted",
-    "It takes no notice of how probable they are.",
-    ("(logp.exp() * surprise).sum(-1).exp()", "logp.isfinite().sum(-1).to(logp)"),
-)
+choices.patches(r"""
+the mean is taken before the exponential
+    First each row's number of choices, then their mean: `.exp().mean()`.
+    - .exp().mean()
+    + .mean().exp()
+
+a forbidden action gives NaN
+    $0 \cdot (-\infty)$ is NaN. Where the log-probability is infinite, put 0 before
+    multiplying.
+    - torch.where(logp.isinf(), 0.0, -logp)
+    + -logp
+
+it returns the entropy, not its exponential
+    An entropy of log 4 means four choices: take `exp()` of each row.
+    - .exp().mean()
+    + .mean()
+
+the sign of the entropy is turned round
+    H is minus the sum of p log p. Yours gives less than one choice.
+    - 0.0, -logp
+    + 0.0, logp
+
+each row has a number of its own
+    Average over the rows at the end: a scalar.
+    - .exp().mean()
+    + .exp()
+
+the rows are summed, not averaged
+    With twice the rows there would be twice the choices.
+    - .exp().mean()
+    + .exp().sum()
+
+the softmax runs along the rows of the batch
+    The actions are the last dimension: `log_softmax(-1)`.
+    - log_softmax(-1)
+    + log_softmax(0)
+
+the surprise is averaged, not weighed
+    A surprise counts as much as it is probable: p times -log p, summed.
+    - (logp.exp() * surprise).sum(-1)
+    + surprise.mean(-1)
+
+the number of allowed actions is counted
+    It takes no notice of how probable they are.
+    - (logp.exp() * surprise).sum(-1).exp()
+    + logp.isfinite().sum(-1).to(logp)
+""")

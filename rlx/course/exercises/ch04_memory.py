@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
-from rlx import functional
+from rlx import functional, plain
 from rlx.columns import apply, leaves
-from rlx.course.exercise import Exercise
+from rlx.course.exercise import Exercise, fit
 from rlx.distributions import ActionDistribution
 from rlx.networks import Memory
 from rlx.policy import Parametric
@@ -23,21 +23,17 @@ def _parameters_after(env: str, sample) -> Tensor:
     """The parameters of a recurrent policy after three updates on what `sample(runner)` gives."""
     import rlx
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        agent = rlx.Agent(rlx.envs.make_vec(env, 4), seed=0)
-        policy = rlx.networks.GRUPolicy(agent, hidden=6, value=False)
-        agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.03)
-        for _ in range(3):
-            rollout = sample(agent(policy))
-            rollout.mc_returns(0.99)
-            rollout = rollout[:-1]
-            weights = functional.normalize(rollout.returns)
-            loss = functional.policy_gradient_loss(rollout.logprobs, weights)
-            agent.zero_grad()
-            loss.backward()
-            agent.step()
-        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+    agent = rlx.Agent(rlx.envs.make_vec(env, 4), seed=0)
+    policy = rlx.networks.GRUPolicy(agent, hidden=6, value=False)
+
+    def loss():
+        rollout = sample(agent(policy))
+        rollout.mc_returns(0.99)
+        rollout = rollout[:-1]
+        weights = functional.normalize(rollout.returns)
+        return functional.policy_gradient_loss(rollout.logprobs, weights)
+
+    return fit(policy, loss, lr=0.03)
 
 
 # ---------------------------------------------------------------------- gru_step
@@ -131,152 +127,113 @@ def _(draw):
     return h, x, *(made(*shape, grad=learned) for shape in shapes)
 
 
-def _parts(h, x, w_x, w_h, b_x, b_h):
-    """What x and h contribute to reset, update and candidate."""
-    return (x @ w_x.T + b_x).chunk(3, -1), (h @ w_h.T + b_h).chunk(3, -1)
+gru_step.patches(r"""
+the update gate is inverted
+    Yours keeps where z is 0 and renews where z is 1. Some papers write it so; torch, whose
+    weights these are, lets z say how much of the old state is kept: `(1 - z) * n + z * h`.
+    - (1 - z) * n + z * h
+    + (1 - z) * h + z * n
 
+the candidate is returned as the next state
+    You return n: what the state would be if nothing of the old one were kept. A memory
+    without the last line, `(1 - z) * n + z * h`, forgets at every step.
+    - (1 - z) * n + z * h
+    + n
 
-def _one_by_one(h, x, w_x, w_h, b_x, b_h, finish):
-    """The same for one unit of the state after the other: `finish` makes the unit's next state."""
-    size, units = h.shape[1], []
-    for k in range(size):
-        xs = [x @ w_x[g * size + k] + b_x[g * size + k] for g in range(3)]
-        hs = [h @ w_h[g * size + k] + b_h[g * size + k] for g in range(3)]
-        units.append(finish(h[:, k], *xs, *hs))
-    return torch.stack(units, 1)
+the reset gate is missing
+    The candidate takes all of what the old state contributes. The reset gate r decides how
+    much of it: `x_n + r * h_n`.
+    - r * h_n
+    + h_n
 
+the reset gate is applied to h before its weights
+    You multiply h by r and then by w_h. Cho et al. (2014) wrote it so; torch multiplies by
+    r afterwards, `r * (h @ w_hn.T + b_hn)`, and these are torch's weights.
+    - r * h_n
+    + (r * h) @ w_h.chunk(3)[2].T + b_h.chunk(3)[2]
 
-@gru_step.mistake(
-    "the update gate is inverted",
-    "Yours keeps where z is 0 and renews where z is 1. Some papers write it so; torch, whose "
-    "weights these are, lets z say how much of the old state is kept: `(1 - z) * n + z * h`.",
-)
-def _inverted(h, x, w_x, w_h, b_x, b_h):
-    (x_r, x_z, x_n), (h_r, h_z, h_n) = _parts(h, x, w_x, w_h, b_x, b_h)
-    r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
-    return (1 - z) * h + z * (x_n + r * h_n).tanh()
+the two gates are exchanged
+    Your reset gate is made with the weights of the update gate, and the other way round. In
+    torch's order the first third of the rows is reset, the second update, the last
+    candidate.
+    - x_r, x_z, x_n
+    + x_z, x_r, x_n
+    - h_r, h_z, h_n
+    + h_z, h_r, h_n
 
+the biases of x are forgotten
+    `b_x` is never added: all three blocks have one.
+    - x @ w_x.T + b_x
+    + x @ w_x.T
 
-@gru_step.mistake(
-    "the candidate is returned as the next state",
-    "You return n: what the state would be if nothing of the old one were kept. A memory without "
-    "the last line, `(1 - z) * n + z * h`, forgets at every step.",
-)
-def _candidate(h, x, w_x, w_h, b_x, b_h):
-    (x_r, _, x_n), (h_r, _, h_n) = _parts(h, x, w_x, w_h, b_x, b_h)
-    return (x_n + (x_r + h_r).sigmoid() * h_n).tanh()
+the biases of h are forgotten
+    `b_h` is never added: all three blocks have one.
+    - h @ w_h.T + b_h
+    + h @ w_h.T
 
+all biases are forgotten
+    `b_x` and `b_h` are never added.
+    - x @ w_x.T + b_x
+    + x @ w_x.T
+    - h @ w_h.T + b_h
+    + h @ w_h.T
 
-@gru_step.mistake(
-    "the reset gate is missing",
-    "The candidate takes all of what the old state contributes. The reset gate r decides how much "
-    "of it: `x_n + r * h_n`.",
-)
-def _no_reset(h, x, w_x, w_h, b_x, b_h):
-    (_, x_z, x_n), (_, h_z, h_n) = _parts(h, x, w_x, w_h, b_x, b_h)
-    z = (x_z + h_z).sigmoid()
-    return (1 - z) * (x_n + h_n).tanh() + z * h
+the reset gate does not reach the candidate's bias
+    r multiplies all that h contributes, its bias $c_n$ included: `r * (U_n h + c_n)`.
+    - r * h_n
+    + r * (h_n - b_h.chunk(3)[2]) + b_h.chunk(3)[2]
 
+the reset gate multiplies all of the candidate
+    r multiplies only what h contributes: `x_n + r * h_n`.
+    - x_n + r * h_n
+    + r * (x_n + h_n)
 
-@gru_step.mistake(
-    "the reset gate is applied to h before its weights",
-    "You multiply h by r and then by w_h. Cho et al. (2014) wrote it so; torch multiplies by r "
-    "afterwards, `r * (h @ w_hn.T + b_hn)`, and these are torch's weights.",
-)
-def _reset_first(h, x, w_x, w_h, b_x, b_h):
-    (x_r, x_z, x_n), (h_r, h_z, _) = _parts(h, x, w_x, w_h, b_x, b_h)
-    r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
-    n = (x_n + (r * h) @ w_h.chunk(3)[2].T + b_h.chunk(3)[2]).tanh()
-    return (1 - z) * n + z * h
+the candidate is a sigmoid
+    Gates lie between 0 and 1; the candidate is a state, between -1 and 1: `tanh`.
+    - torch.tanh(
+    + torch.sigmoid(
 
+the candidate is not squashed
+    Without `tanh` the state can grow without bound.
+    - torch.tanh(x_n + r * h_n)
+    + x_n + r * h_n
 
-@gru_step.mistake(
-    "the two gates are exchanged",
-    "Your reset gate is made with the weights of the update gate, and the other way round. In "
-    "torch's order the first third of the rows is reset, the second update, the last candidate.",
-)
-def _exchanged(h, x, w_x, w_h, b_x, b_h):
-    (x_z, x_r, x_n), (h_z, h_r, h_n) = _parts(h, x, w_x, w_h, b_x, b_h)
-    r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
-    return (1 - z) * (x_n + r * h_n).tanh() + z * h
+the gates are not squashed
+    r and z have to lie between 0 and 1: `sigmoid`.
+    - torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+    + x_r + h_r, x_z + h_z
 
+the gates are a tanh
+    r and z have to lie between 0 and 1: `sigmoid`.
+    - torch.sigmoid(
+    + torch.tanh(
 
-gru_step.mistake(
-    "the biases of x are forgotten",
-    "`b_x` is never added: all three blocks have one.",
-    ("x @ w_x.T + b_x", "x @ w_x.T"),
-)
-gru_step.mistake(
-    "the biases of h are forgotten",
-    "`b_h` is never added: all three blocks have one.",
-    ("h @ w_h.T + b_h", "h @ w_h.T"),
-)
-gru_step.mistake(
-    "all biases are forgotten",
-    "`b_x` and `b_h` are never added.",
-    ("x @ w_x.T + b_x", "x @ w_x.T"),
-    ("h @ w_h.T + b_h", "h @ w_h.T"),
-)
-gru_step.mistake(
-    "the reset gate does not reach the candidate's bias",
-    "r multiplies all that h contributes, its bias $c_n$ included: `r * (U_n h + c_n)`.",
-    ("r * h_n", "r * (h_n - b_h.chunk(3)[2]) + b_h.chunk(3)[2]"),
-)
-gru_step.mistake(
-    "the reset gate multiplies all of the candidate",
-    "r multiplies only what h contributes: `x_n + r * h_n`.",
-    ("x_n + r * h_n", "r * (x_n + h_n)"),
-)
-gru_step.mistake(
-    "the candidate is a sigmoid",
-    "Gates lie between 0 and 1; the candidate is a state, between -1 and 1: `tanh`.",
-    ("torch.tanh(", "torch.sigmoid("),
-)
-gru_step.mistake(
-    "the candidate is not squashed",
-    "Without `tanh` the state can grow without bound.",
-    ("torch.tanh(x_n + r * h_n)", "x_n + r * h_n"),
-)
-gru_step.mistake(
-    "the gates are not squashed",
-    "r and z have to lie between 0 and 1: `sigmoid`.",
-    ("torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)", "x_r + h_r, x_z + h_z"),
-)
-gru_step.mistake(
-    "the gates are a tanh",
-    "r and z have to lie between 0 and 1: `sigmoid`.",
-    ("torch.sigmoid(", "torch.tanh("),
-)
-gru_step.mistake(
-    "the old state is not kept",
-    "The last line has two terms: what is new, and `z * h`, what is kept.",
-    (" + z * h", ""),
-)
-gru_step.mistake(
-    "the candidate does not make room for the old state",
-    "z is the share of the old state, so the candidate has the share that is left, `1 - z`.",
-    ("(1 - z) * n", "n"),
-)
-gru_step.mistake(
-    "the old state is detached",
-    "The numbers are right, but the gradient does not reach what came before: no `detach()`.",
-    ("(h @ w_h.T + b_h)", "((h := h.detach()) @ w_h.T + b_h)"),
-)
-gru_step.mistake(
-    "the weights are copied",
-    "The numbers are right, but a new layer with *copies* of the weights learns for itself: no "
-    "gradient reaches `w_x` and the others. Compute with the weights that are given.",
-    ("(x @ w_x.T + b_x)", "(x @ w_x.detach().T + b_x.detach())"),
-    ("(h @ w_h.T + b_h)", "(h @ w_h.detach().T + b_h.detach())"),
-)
+the old state is not kept
+    The last line has two terms: what is new, and `z * h`, what is kept.
+    -  + z * h
+    +
+
+the candidate does not make room for the old state
+    z is the share of the old state, so the candidate has the share that is left, `1 - z`.
+    - (1 - z) * n
+    + n
+
+the old state is detached
+    The numbers are right, but the gradient does not reach what came before: no `detach()`.
+    - (h @ w_h.T + b_h)
+    + ((h := h.detach()) @ w_h.T + b_h)
+
+the weights are copied
+    The numbers are right, but a new layer with *copies* of the weights learns for itself:
+    no gradient reaches `w_x` and the others. Compute with the weights that are given.
+    - (x @ w_x.T + b_x)
+    + (x @ w_x.detach().T + b_x.detach())
+    - (h @ w_h.T + b_h)
+    + (h @ w_h.detach().T + b_h.detach())
+""")
 
 
 # ---------------------------------------------------------------------- forget
-
-
-def _forget(recur_state: Tensor, fresh: Tensor) -> Tensor:
-    """The recurrent state (B, H) with zeros in the rows where `fresh` (B,) says a reset was."""
-    return torch.where(fresh[:, None], 0.0, recur_state)
 
 
 def _where_sampling_forgets(answer):
@@ -290,7 +247,7 @@ def _where_sampling_forgets(answer):
 forget = Exercise(
     "forget",
     chapter="04",
-    reference=_forget,
+    reference=plain.forget,
     target="rlx.play.loop.forget",
     adapt=_where_sampling_forgets,
     train=lambda: _parameters_after("IncompleteCartPole-v1", lambda runner: runner.segment(60)),
@@ -318,14 +275,11 @@ def _():
     return state, torch.tensor([True, False, True])
 
 
-@forget.case("no reset")
-def _():
-    return torch.tensor([[1.0, -2.0], [-3.0, 4.0]]), torch.zeros(2).bool()
-
-
-@forget.case("a state that carries no gradient")
-def _():
-    return torch.tensor([[1.0, -2.0], [-3.0, 4.0]]), torch.tensor([False, True])
+forget.case("no reset", lambda: (torch.tensor([[1.0, -2.0], [-3.0, 4.0]]), torch.zeros(2).bool()))
+forget.case(
+    "a state that carries no gradient",
+    lambda: (torch.tensor([[1.0, -2.0], [-3.0, 4.0]]), torch.tensor([False, True])),
+)
 
 
 @forget.inputs
@@ -338,75 +292,65 @@ def _(draw):
     return state.requires_grad_(draw.flag()), fresh
 
 
-@forget.mistake(
-    "all environments forget when one of them is reset",
-    "The others are in the middle of their episodes, and lose what they know. With 64 environments "
-    "somebody ends at nearly every step, so nobody would remember anything.",
-)
-def _everybody(recur_state, fresh):
-    return recur_state * (0.0 if fresh.any() else 1.0)
+forget.patches(r"""
+all environments forget when one of them is reset
+    The others are in the middle of their episodes, and lose what they know. With 64
+    environments somebody ends at nearly every step, so nobody would remember anything.
+    - fresh[:, None]
+    + fresh.any()
 
+the wrong ones forget
+    Those that were reset keep the memory of an episode that is over, the others lose
+    theirs. Zeros belong where `fresh` is True.
+    - 0.0, recur_state
+    + recur_state, 0.0
 
-@forget.mistake(
-    "the wrong ones forget",
-    "Those that were reset keep the memory of an episode that is over, the others lose theirs. "
-    "Zeros belong where `fresh` is True.",
-)
-def _others(recur_state, fresh):
-    return recur_state * fresh[:, None]
+nobody forgets
+    The first row of the new episode sees what the last one left behind. Evaluating starts
+    the episode with zeros, and then finds other log-probabilities than sampling did.
+    - torch.where(fresh[:, None], 0.0, recur_state)
+    + recur_state
 
+it changes the state it was given
+    The numbers are right, but you write into the caller's tensor, and whoever keeps it
+    finds zeros there afterwards. If a gradient is to flow through it, torch refuses. Make a
+    new tensor: `torch.where`.
+    - return torch.where(fresh[:, None], 0.0, recur_state)
+    + recur_state[fresh] = 0.0
+    +     return recur_state
 
-@forget.mistake(
-    "nobody forgets",
-    "The first row of the new episode sees what the last one left behind. Evaluating starts the "
-    "episode with zeros, and then finds other log-probabilities than sampling did.",
-)
-def _nobody(recur_state, fresh):
-    return recur_state
+the gradient is cut for everybody
+    The numbers are right. But the memories that go on are cut off from how they came about:
+    nothing can be learned about what to keep in mind. No `detach()` here.
+    - 0.0, recur_state
+    + 0.0, recur_state.detach()
 
+columns are cleared instead of rows
+    `fresh` says which rows, one for each environment: `fresh[:, None]` chooses whole rows,
+    `fresh` alone meets the last dimension.
+    - fresh[:, None]
+    + fresh
 
-@forget.mistake(
-    "it changes the state it was given",
-    "The numbers are right, but you write into the caller's tensor, and whoever keeps it finds "
-    "zeros there afterwards. If a gradient is to flow through it, torch refuses. Make a new "
-    "tensor: `torch.where`.",
-)
-def _in_place(recur_state, fresh):
-    recur_state[fresh] = 0.0
-    return recur_state
+only the first unit is cleared
+    The whole row has to go.
+    - fresh[:, None]
+    + fresh[:, None] & (torch.arange(recur_state.shape[1]) == 0)
 
+fresh rows get ones
+    Nothing is known after a reset, and that is what zeros stand for.
+    - 0.0
+    + 1.0
 
-@forget.mistake(
-    "the gradient is cut for everybody",
-    "The numbers are right. But the memories that go on are cut off from how they came about: "
-    "nothing can be learned about what to keep in mind. No `detach()` here.",
-)
-def _cut(recur_state, fresh):
-    return torch.where(fresh[:, None], 0.0, recur_state.detach())
+only the rows that go on are returned
+    All rows stay, those of fresh environments as zeros.
+    - torch.where(fresh[:, None], 0.0, recur_state)
+    + recur_state[~fresh]
 
-
-forget.mistake(
-    "columns are cleared instead of rows",
-    "`fresh` says which rows, one for each environment: `fresh[:, None]` chooses whole rows, "
-    "`fresh` alone meets the last dimension.",
-)(lambda recur_state, fresh: torch.where(fresh, 0.0, recur_state))
-forget.mistake(
-    "only the first unit is cleared",
-    "The whole row has to go.",
-)(lambda recur_state, fresh: torch.cat([_forget(recur_state[:, :1], fresh), recur_state[:, 1:]], 1))
-forget.mistake(
-    "fresh rows get ones",
-    "Nothing is known after a reset, and that is what zeros stand for.",
-    ("0.0", "1.0"),
-)
-forget.mistake(
-    "only the rows that go on are returned",
-    "All rows stay, those of fresh environments as zeros.",
-)(lambda recur_state, fresh: recur_state[~fresh])
-forget.mistake(
-    "only the first of the fresh environments forgets",
-    "The loop returns, or leaves, after the first.",
-)(lambda recur_state, fresh: _forget(recur_state, fresh & (fresh.cumsum(0) == 1)))
+only the first of the fresh environments forgets
+    The loop returns, or leaves, after the first.
+    - fresh[:, None]
+    + (fresh & (fresh.cumsum(0) == 1))[:, None]
+""")
 
 
 # ---------------------------------------------------------------------- unroll
@@ -522,116 +466,79 @@ def _(draw):
     return w_h, w_x, h0, states, draw.ends(lengths).roll(1, 0)
 
 
-@unroll.mistake(
-    "the state after the row is stored as the state entering it",
-    "Your row t holds h after row t. Whoever starts there again, as `evaluate` does with a "
-    "fragment, would take row t's step twice. Note h first, then step.",
-)
-def _after(step, h0, states, start):
-    after, h = [], h0
-    for state, first in zip(states, start):
-        h = step(h0 if first else h, state)
-        after.append(h)
-    return torch.stack(after)
+unroll.patches(r"""
+the state after the row is stored as the state entering it
+    Your row t holds h after row t. Whoever starts there again, as `evaluate` does with a
+    fragment, would take row t's step twice. Note h first, then step.
+    -         entering.append(h)
+    -         h = step(h, state)
+    +         h = step(h, state)
+    +         entering.append(h)
 
+the state is detached at every step
+    The numbers are right, but the gradient reaches only one row back: what the first row
+    should keep in mind for the last can never be learned. No `detach()` within an episode.
+    - step(h, state)
+    + step(h.detach(), state)
 
-@unroll.mistake(
-    "the state is detached at every step",
-    "The numbers are right, but the gradient reaches only one row back: what the first row should "
-    "keep in mind for the last can never be learned. No `detach()` within an episode.",
-)
-def _detached(step, h0, states, start):
-    entering, h = [], h0
-    for state, first in zip(states, start):
-        h = h0 if first else h
-        entering.append(h)
-        h = step(h.detach(), state)
-    return torch.stack(entering)
+every row starts afresh
+    Each step is taken from h0: row t knows about row t - 1, and of nothing before. The
+    state that goes in has to be the one that came out.
+    - step(h, state)
+    + step(h0, state)
 
+the memory runs on from one episode into the next
+    The first row of an episode has to be entered with h0. Yours is entered with what the
+    episode before left behind.
+    -         h = h0 if first else h
+    +
 
-@unroll.mistake(
-    "every row starts afresh",
-    "Each step is taken from h0: row t knows about row t - 1, and of nothing before. The state "
-    "that goes in has to be the one that came out.",
-)
-def _afresh(step, h0, states, start):
-    entering = [h0]
-    for state, first in zip(states[:-1], start[1:]):
-        entering.append(h0 if first else step(h0, state))
-    return torch.stack(entering)
+it forgets one row too late
+    You forget after the first row's step, so that row was entered with the old memory, and
+    what it saw is lost. Forget before anything else is done with the row.
+    -         h = h0 if first else h
+    +
+    - = step(h, state)
+    + = h0 if first else step(h, state)
 
+it forgets one row too early
+    You forget before the last row of an episode, which is thus entered with no memory, and
+    the next episode with what that row left. `start[t]` is about row t, not about the row
+    before.
+    - zip(states, start)
+    + zip(states, start.roll(-1))
 
-@unroll.mistake(
-    "the memory runs on from one episode into the next",
-    "The first row of an episode has to be entered with h0. Yours is entered with what the episode "
-    "before left behind.",
-)
-def _runs_on(step, h0, states, start):
-    entering, h = [], h0
-    for state in states:
-        entering.append(h)
-        h = step(h, state)
-    return torch.stack(entering)
+a new episode begins with zeros, whatever h0 is
+    `h0` is what an episode begins with. It may be something other than zeros.
+    - h = h0 if first else h
+    + h = 0 * h0 if first else h
 
+every row gets the fresh state
+    Nothing is ever kept: take the step, and go on with what comes out.
+    -         h = step(h, state)
+    +
 
-@unroll.mistake(
-    "it forgets one row too late",
-    "You forget after the first row's step, so that row was entered with the old memory, and what "
-    "it saw is lost. Forget before anything else is done with the row.",
-)
-def _late(step, h0, states, start):
-    entering, h = [], h0
-    for state, first in zip(states, start):
-        entering.append(h)
-        h = h0 if first else step(h, state)
-    return torch.stack(entering)
+the numbers come out in reverse order
+    The first row's state has to stand first.
+    - torch.stack(entering)
+    + torch.stack(entering[::-1])
 
+only the last state is returned
+    Each row needs the state that enters it: keep all of them.
+    - torch.stack(entering)
+    + h
 
-@unroll.mistake(
-    "it forgets one row too early",
-    "You forget before the last row of an episode, which is thus entered with no memory, and the "
-    "next episode with what that row left. `start[t]` is about row t, not about the row before.",
-)
-def _early(step, h0, states, start):
-    entering, h = [], h0
-    for t, state in enumerate(states):
-        if start[(t + 1) % len(states)]:
-            h = h0
-        entering.append(h)
-        h = step(h, state)
-    return torch.stack(entering)
+the gradient does not reach h0
+    The numbers are right. What an episode begins with may be learned, too: no `detach()`.
+    - h = h0 if
+    + h = h0.detach() if
 
-
-unroll.mistake(
-    "a new episode begins with zeros, whatever h0 is",
-    "`h0` is what an episode begins with. It may be something other than zeros.",
-    ("h = h0 if first else h", "h = 0 * h0 if first else h"),
-)
-unroll.mistake(
-    "every row gets the fresh state",
-    "Nothing is ever kept: take the step, and go on with what comes out.",
-    ("        h = step(h, state)\n", ""),
-)
-unroll.mistake(
-    "the numbers come out in reverse order",
-    "The first row's state has to stand first.",
-    ("torch.stack(entering)", "torch.stack(entering[::-1])"),
-)
-unroll.mistake(
-    "only the last state is returned",
-    "Each row needs the state that enters it: keep all of them.",
-    ("torch.stack(entering)", "h"),
-)
-unroll.mistake(
-    "the gradient does not reach h0",
-    "The numbers are right. What an episode begins with may be learned, too: no `detach()`.",
-    ("h = h0 if", "h = h0.detach() if"),
-)
-unroll.mistake(
-    "all gradients are cut",
-    "The numbers are right, but nothing can be learned through them: no `no_grad()` or `detach()`.",
-    ("torch.stack(entering)", "torch.stack(entering).detach()"),
-)
+all gradients are cut
+    The numbers are right, but nothing can be learned through them: no `no_grad()` or
+    `detach()`.
+    - torch.stack(entering)
+    + torch.stack(entering).detach()
+""")
 
 
 # ---------------------------------------------------------------------- vectorize
@@ -676,20 +583,17 @@ def _in_one_pass() -> Tensor:
     """A recurrent policy, judged row by row with the memory it had."""
     import rlx
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
-        policy = rlx.networks.GRUPolicy(agent, hidden=8)
-        agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
-        for _ in range(3):
-            rollout = agent(policy).episodes(4, horizon=6, dry=True)
-            rollout.mc_returns(0.9)
-            again = agent(policy).evaluate(rollout[:-1].vectorize())
-            loss = (again.others[0] - again.returns).square() - again.logprobs * again.returns
-            agent.zero_grad()
-            loss.mean().backward()
-            agent.step()
-        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+    agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
+    policy = rlx.networks.GRUPolicy(agent, hidden=8)
+
+    def loss():
+        rollout = agent(policy).episodes(4, horizon=6, dry=True)
+        rollout.mc_returns(0.9)
+        again = agent(policy).evaluate(rollout[:-1].vectorize())
+        error = again.others[0] - again.returns
+        return (error.square() - again.logprobs * again.returns).mean()
+
+    return fit(policy, loss)
 
 
 vectorize = Exercise(
@@ -719,19 +623,18 @@ def _row(number: float, recur: float | None = None) -> tuple:
     return torch.tensor([number, 10 + number]), memory
 
 
-@vectorize.case("two episodes of a recurrent policy, each beginning with no recurrent state")
-def _():
-    return ([[_row(1), _row(2, 0.3), _row(3, 0.4)], [_row(5), _row(6, 0.7)]],)
-
-
-@vectorize.case("a fragment that goes on with a recurrent state, then a fresh episode")
-def _():
-    return ([[_row(4, 0.2), _row(5, 0.6)], [_row(8), _row(9, 0.9), _row(11, 0.1)]],)
-
-
-@vectorize.case("two episodes of a policy without memory")
-def _():
-    return ([[_row(1), _row(2)], [_row(7), _row(8), _row(9)]],)
+vectorize.case(
+    "two episodes of a recurrent policy, each beginning with no recurrent state",
+    lambda: ([[_row(1), _row(2, 0.3), _row(3, 0.4)], [_row(5), _row(6, 0.7)]],),
+)
+vectorize.case(
+    "a fragment that goes on with a recurrent state, then a fresh episode",
+    lambda: ([[_row(4, 0.2), _row(5, 0.6)], [_row(8), _row(9, 0.9), _row(11, 0.1)]],),
+)
+vectorize.case(
+    "two episodes of a policy without memory",
+    lambda: ([[_row(1), _row(2)], [_row(7), _row(8), _row(9)]],),
+)
 
 
 @vectorize.inputs
@@ -748,95 +651,66 @@ def _(draw):
     return ([[row(k) for k in range(n)] for n in draw.lengths(1, 8, 4)],)
 
 
-def _flat(episodes):
-    return list(itertools.chain.from_iterable(episodes))
+vectorize.patches(r"""
+the rows are sorted by time, not by episode
+    You take the first row of each episode, then the second of each, and so on. The other
+    columns (actions, rewards) go episode by episode: their rows would belong to other
+    states.
+    - rows = [row for episode in episodes for row in episode]
+    + by_time = itertools.zip_longest(*episodes)
+    +     rows = [row for rows in by_time for row in rows if row is not None]
 
+the recurrent states are lost
+    A row without its recurrent state is a row without its past: a recurrent policy would
+    judge every step as if it were the first. Let them travel with their rows.
+    - if not known:
+    + if True:
 
-@vectorize.mistake(
-    "the rows are sorted by time, not by episode",
-    "You take the first row of each episode, then the second of each, and so on. The other columns "
-    "(actions, rewards) go episode by episode: their rows would belong to other states.",
-)
-def _by_time(episodes):
-    by_time = itertools.zip_longest(*episodes)
-    return _vectorize([[row for row in rows if row is not None] for rows in by_time])
+every row gets zeros for its recurrent state
+    Zeros are right where an episode begins, and only there. Elsewhere the row has a
+    recurrent state of its own: it is the second entry of the row.
+    - zeros if recur is None else recur
+    + zeros
 
+it fails where the recurrent state is None
+    A first row has no recurrent state, and `torch.stack` cannot stack None. Nothing is
+    known there yet, and that is what zeros stand for.
+    - zeros if recur is None else recur
+    + recur
 
-@vectorize.mistake(
-    "the recurrent states are lost",
-    "A row without its recurrent state is a row without its past: a recurrent policy would judge "
-    "every step as if it were the first. Let them travel with their rows.",
-)
-def _lost(episodes):
-    return torch.stack([state for state, _ in _flat(episodes)]), None
+it asks the first row whether there is any memory
+    The first row of an episode never has a recurrent state, so the others lose theirs with
+    it. Look whether *any* row has one.
+    - if not known:
+    + if rows[0][1] is None:
 
+fresh rows have no row among the recurrent states
+    You leave out what is None, so there are fewer recurrent states than states, and all of
+    them stand beside the wrong row. Put zeros there.
+    - torch.stack([zeros if recur is None else recur for _, recur in rows])
+    + torch.stack(known)
 
-@vectorize.mistake(
-    "every row gets zeros for its recurrent state",
-    "Zeros are right where an episode begins, and only there. Elsewhere the row has a recurrent "
-    "state of its own: it is the second entry of the row.",
-)
-def _all_zeros(episodes):
-    states, recur = _vectorize(episodes)
-    return states, None if recur is None else torch.zeros_like(recur)
+where no row has a recurrent state, there are zeros in place of None
+    A policy without memory has none to give: return None for the second part.
+    -         return states, None
+    +         return states, torch.zeros(len(rows), 1)
 
+the recurrent states are detached
+    The numbers are right. Whether a gradient goes on into the past is for the caller to
+    say.
+    - else recur for
+    + else recur.detach() for
 
-@vectorize.mistake(
-    "it fails where the recurrent state is None",
-    "A first row has no recurrent state, and `torch.stack` cannot stack None. Nothing is known "
-    "there yet, and that is what zeros stand for.",
-)
-def _fails(episodes):
-    rows = _flat(episodes)
-    states = torch.stack([state for state, _ in rows])
-    if all(recur is None for _, recur in rows):
-        return states, None
-    return states, torch.stack([recur for _, recur in rows])
+only the first episode is there
+    Go through all episodes.
+    - for episode in episodes for
+    + for episode in episodes[:1] for
 
-
-@vectorize.mistake(
-    "it asks the first row whether there is any memory",
-    "The first row of an episode never has a recurrent state, so the others lose theirs with it. "
-    "Look whether *any* row has one.",
-)
-def _first_row(episodes):
-    if episodes[0][0][1] is None:
-        return torch.stack([state for state, _ in _flat(episodes)]), None
-    return _vectorize(episodes)
-
-
-@vectorize.mistake(
-    "fresh rows have no row among the recurrent states",
-    "You leave out what is None, so there are fewer recurrent states than states, and all of them "
-    "stand beside the wrong row. Put zeros there.",
-)
-def _left_out(episodes):
-    rows = _flat(episodes)
-    known = [recur for _, recur in rows if recur is not None]
-    states = torch.stack([state for state, _ in rows])
-    return states, torch.stack(known) if known else None
-
-
-vectorize.mistake(
-    "where no row has a recurrent state, there are zeros in place of None",
-    "A policy without memory has none to give: return None for the second part.",
-    ("        return states, None", "        return states, torch.zeros(len(rows), 1)"),
-)
-vectorize.mistake(
-    "the recurrent states are detached",
-    "The numbers are right. Whether a gradient goes on into the past is for the caller to say.",
-    ("else recur for", "else recur.detach() for"),
-)
-vectorize.mistake(
-    "only the first episode is there",
-    "Go through all episodes.",
-    ("for episode in episodes for", "for episode in episodes[:1] for"),
-)
-vectorize.mistake(
-    "the last row of each episode is missing",
-    "All rows stay: what is to be left out was sliced off before.",
-    ("for row in episode]", "for row in episode[:-1]]"),
-)
+the last row of each episode is missing
+    All rows stay: what is to be left out was sliced off before.
+    - for row in episode]
+    + for row in episode[:-1]]
+""")
 
 
 # ---------------------------------------------------------------------- influence
@@ -923,59 +797,57 @@ def _(draw):
     return *weights, draw.flag(), draw.floats(rows, inputs, kinds="tenths whole") / 4
 
 
-influence.mistake(
-    "the memory is not handed on",
-    "Every row is judged as if it were the first, so only the last row matters: give `h` back to "
-    "the policy.",
-    ("policy(h, state", "policy(None, state"),
-)
-influence.mistake(
-    "the memory is detached",
-    "The gradient cannot go back further than one row: no `detach()` on the way.",
-    ("policy(h, state", "policy(h if h is None else h.detach(), state"),
-)
-influence.mistake(
-    "it is the slope of the probability, not of its logarithm",
-    "Ask for the log-probability: no `exp()`.",
-    ("score.sum()", "score.exp().sum()"),
-)
-influence.mistake(
-    "the slope is squared",
-    "The norm is the root of the sum of squares.",
-    ("slope.norm(dim=1)", "slope.pow(2).sum(dim=1)"),
-)
-influence.mistake(
-    "the entries of a slope are added up",
-    "Positive and negative ones would cancel: take the norm of each row.",
-    ("slope.norm(dim=1)", "slope.sum(dim=1)"),
-)
-influence.mistake(
-    "absolute values are added up",
-    "The norm is the root of the sum of squares: `norm(dim=1)`.",
-    ("slope.norm(dim=1)", "slope.abs().sum(dim=1)"),
-)
-influence.mistake(
-    "it is one number for the whole episode",
-    "Each row has an influence of its own: `norm(dim=1)`.",
-    ("slope.norm(dim=1)", "slope.norm()"),
-)
-influence.mistake(
-    "it asks about action 1",
-    "Action 0 is asked about.",
-    ("torch.zeros(1", "torch.ones(1"),
-)
-influence.mistake(
-    "`states` itself is made to ask for a gradient",
-    "The caller's tensor is changed: from now on whatever is computed with it keeps a graph. Work "
-    "on a copy: `states.clone().requires_grad_()`.",
-    ("states.clone().requires_grad_()", "states.requires_grad_()"),
-)
-influence.mistake(
-    "the policy's parameters get a gradient as well",
-    "`backward()` leaves one in every parameter, and the next optimizer step would use it. Ask for "
-    "one gradient only: `torch.autograd.grad(score.sum(), states)`.",
-    (
-        "(slope,) = torch.autograd.grad(score.sum(), states)",
-        "score.sum().backward(); slope = states.grad",
-    ),
-)
+influence.patches(r"""
+the memory is not handed on
+    Every row is judged as if it were the first, so only the last row matters: give `h` back
+    to the policy.
+    - policy(h, state
+    + policy(None, state
+
+the memory is detached
+    The gradient cannot go back further than one row: no `detach()` on the way.
+    - policy(h, state
+    + policy(h if h is None else h.detach(), state
+
+it is the slope of the probability, not of its logarithm
+    Ask for the log-probability: no `exp()`.
+    - score.sum()
+    + score.exp().sum()
+
+the slope is squared
+    The norm is the root of the sum of squares.
+    - slope.norm(dim=1)
+    + slope.pow(2).sum(dim=1)
+
+the entries of a slope are added up
+    Positive and negative ones would cancel: take the norm of each row.
+    - slope.norm(dim=1)
+    + slope.sum(dim=1)
+
+absolute values are added up
+    The norm is the root of the sum of squares: `norm(dim=1)`.
+    - slope.norm(dim=1)
+    + slope.abs().sum(dim=1)
+
+it is one number for the whole episode
+    Each row has an influence of its own: `norm(dim=1)`.
+    - slope.norm(dim=1)
+    + slope.norm()
+
+it asks about action 1
+    Action 0 is asked about.
+    - torch.zeros(1
+    + torch.ones(1
+
+`states` itself is made to ask for a gradient
+    The caller's tensor is changed: from now on whatever is computed with it keeps a graph.
+    Work on a copy: `states.clone().requires_grad_()`.
+    - states.clone().requires_grad_()
+    + states.requires_grad_()
+
+the policy's parameters get a gradient as well
+    `backward()` leaves one in every parameter, and the next optimizer step would use it.
+    Ask for one gradient only: `torch.autograd.grad(score.sum(), states)`.
+    - (slope,) = torch.autograd.grad(score.sum(), states)
+    + score.sum().backward(); slope = states.grad
+""")

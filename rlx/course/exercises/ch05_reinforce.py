@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlx import functional
-from rlx.course.exercise import Exercise, brief_training
+from rlx import functional, plain
+from rlx.course.exercise import Exercise, brief_training, fit
 
 # ---------------------------------------------------------------------- reward_to_go
 
@@ -54,24 +54,12 @@ def _ahead(n: int) -> Tensor:
     return torch.arange(n) - torch.arange(n)[:, None].float()
 
 
-@reward_to_go.case("four rewards of 1, gamma 0.5")
-def _():
-    return torch.ones(4), 0.5
-
-
-@reward_to_go.case("unequal rewards, gamma 0.9")
-def _():
-    return torch.tensor([1.0, 0.0, -2.0, 5.0, 3.0]), 0.9
-
-
-@reward_to_go.case("an episode of one step")
-def _():
-    return torch.tensor([3.0]), 0.9
-
-
-@reward_to_go.case("200 rewards of 1, gamma 0.5")
-def _():
-    return torch.ones(200), 0.5
+reward_to_go.case("four rewards of 1, gamma 0.5", lambda: (torch.ones(4), 0.5))
+reward_to_go.case(
+    "unequal rewards, gamma 0.9", lambda: (torch.tensor([1.0, 0.0, -2.0, 5.0, 3.0]), 0.9)
+)
+reward_to_go.case("an episode of one step", lambda: (torch.tensor([3.0]), 0.9))
+reward_to_go.case("200 rewards of 1, gamma 0.5", lambda: (torch.ones(200), 0.5))
 
 
 @reward_to_go.inputs
@@ -80,75 +68,77 @@ def _(draw):
     return rewards.to(draw.one_of(torch.float32, torch.float64)), draw.gamma()
 
 
-@reward_to_go.mistake(
-    "every step gets the return of the whole episode",
-    "Your first number is right, and it is everywhere. So step t is also praised or blamed for "
-    "what came before it. That is not wrong on average, but noisier: start the sum at t.",
-)
-def _total(rewards, gamma):
-    powers = gamma ** torch.arange(len(rewards))
-    return (powers * rewards).sum().expand(len(rewards)).clone()
+reward_to_go.patches(r"""
+every step gets the return of the whole episode
+    Your first number is right, and it is everywhere. So step t is also praised or blamed
+    for what came before it. That is not wrong on average, but noisier: start the sum at t.
+    - return returns
+    + return returns[:1].expand(len(returns)).clone()
+
+it adds up from the wrong end
+    Your sum runs from the first step to t: it holds the rewards that came before the
+    action, which the action cannot have caused. Start at the last step and walk backwards.
+    - reversed(range(len(rewards)))
+    + range(len(rewards))
+
+the discount counts from the start of the episode
+    You weigh the reward of step k by γ to the power k, for every t. Seen from step t it
+    lies k - t steps ahead, so its weight is γ to the power k - t.
+    -     returns, later =
+    +     rewards = gamma ** torch.arange(len(rewards)) * rewards
+    +     returns, later =
+    - gamma * later
+    + later
+
+the reward of step t itself is left out
+    G_t begins with r_t, the reward that the action at t brings at once. Yours begins with
+    the next one.
+    - returns[t] = later = rewards[t] + gamma * later
+    + returns[t], later = gamma * later, rewards[t] + gamma * later
+
+nothing is discounted
+    These are plain sums of the rewards to come: gamma is not used. A reward k steps ahead
+    counts γ to the power k.
+    - gamma * later
+    + later
+
+the numbers come out in reverse order
+    You walk backwards, which is right, and append: so the last step's return stands first.
+    Turn the list round at the end, or write each number into its own place.
+    - return returns
+    + return returns.flip(0)
+
+γ multiplies the step's own reward
+    Your G_t is γ times too small, or worse: the reward of step t itself counts in full, and
+    only what comes after it is discounted.
+    - rewards[t] + gamma * later
+    + gamma * (rewards[t] + later)
+
+γ is on the reward, and not on what comes later
+    You discount the step's own reward. It is the other term, G_{t+1}, that is one step
+    away.
+    - rewards[t] + gamma * later
+    + gamma * rewards[t] + later
+
+the last reward is forgotten
+    Your loop starts one step before the end, so nothing knows of the last reward:
+    `reversed(range(len(rewards)))` begins with it.
+    - range(len(rewards))
+    + range(len(rewards) - 1)
+
+the first step gets no return
+    Your loop stops before step 0: `reversed(range(len(rewards)))` includes it.
+    - range(len(rewards))
+    + range(1, len(rewards))
+
+only the next reward is looked at
+    You add γ times the next *reward*, not γ times the next *return*. All later ones are
+    lost.
+    - returns[t] = later = rewards[t] + gamma * later
+    + returns[t], later = rewards[t] + gamma * later, rewards[t]
+""")
 
 
-@reward_to_go.mistake(
-    "it adds up from the wrong end",
-    "Your sum runs from the first step to t: it holds the rewards that came before the action, "
-    "which the action cannot have caused. Start at the last step and walk backwards.",
-)
-def _forward(rewards, gamma):
-    returns, so_far = [], torch.tensor(0.0)
-    for reward in rewards:
-        so_far = reward + gamma * so_far
-        returns.append(so_far)
-    return torch.stack(returns)
-
-
-@reward_to_go.mistake(
-    "the discount counts from the start of the episode",
-    "You weigh the reward of step k by γ to the power k, for every t. Seen from step t it lies "
-    "k - t steps ahead, so its weight is γ to the power k - t.",
-)
-def _from_start(rewards, gamma):
-    weighted = gamma ** torch.arange(len(rewards)) * rewards
-    return weighted.flip(0).cumsum(0).flip(0)
-
-
-@reward_to_go.mistake(
-    "the reward of step t itself is left out",
-    "G_t begins with r_t, the reward that the action at t brings at once. Yours begins with the "
-    "next one.",
-)
-def _without_own(rewards, gamma):
-    returns = _reward_to_go(rewards, gamma)
-    return torch.cat([gamma * returns[1:], torch.zeros(1)])
-
-
-@reward_to_go.mistake(
-    "nothing is discounted",
-    "These are plain sums of the rewards to come: gamma is not used. A reward k steps ahead "
-    "counts γ to the power k.",
-)
-def _undiscounted(rewards, gamma):
-    return rewards.flip(0).cumsum(0).flip(0)
-
-
-reward_to_go.mistake(
-    "the numbers come out in reverse order",
-    "You walk backwards, which is right, and append: so the last step's return stands first. Turn "
-    "the list round at the end, or write each number into its own place.",
-    ("return returns", "return returns.flip(0)"),
-)
-reward_to_go.mistake(
-    "γ multiplies the step's own reward",
-    "Your G_t is γ times too small, or worse: the reward of step t itself counts in full, and only "
-    "what comes after it is discounted.",
-    ("rewards[t] + gamma * later", "gamma * (rewards[t] + later)"),
-)
-reward_to_go.mistake(
-    "γ is on the reward, and not on what comes later",
-    "You discount the step's own reward. It is the other term, G_{t+1}, that is one step away.",
-    ("rewards[t] + gamma * later", "gamma * rewards[t] + later"),
-)
 reward_to_go.mistake(
     "γ times k stands where γ to the power k belongs",
     "Each step into the future costs one more *factor* γ.",
@@ -157,21 +147,6 @@ reward_to_go.mistake(
         (torch.eye(len(rewards)) + gamma * torch.relu(_ahead(len(rewards)))).to(rewards) @ rewards
     )
 )
-reward_to_go.mistake(
-    "the last reward is forgotten",
-    "Your loop starts one step before the end, so nothing knows of the last reward: "
-    "`reversed(range(len(rewards)))` begins with it.",
-    ("range(len(rewards))", "range(len(rewards) - 1)"),
-)
-reward_to_go.mistake(
-    "the first step gets no return",
-    "Your loop stops before step 0: `reversed(range(len(rewards)))` includes it.",
-    ("range(len(rewards))", "range(1, len(rewards))"),
-)
-reward_to_go.mistake(
-    "only the next reward is looked at",
-    "You add γ times the next *reward*, not γ times the next *return*. All later ones are lost.",
-)(lambda rewards, gamma: rewards + gamma * torch.cat([rewards[1:], 0 * rewards[:1]]))
 
 
 # ---------------------------------------------------------------------- policy_gradient_loss
@@ -181,32 +156,23 @@ def _with_a_baseline() -> Tensor:
     """A network with a value head, trained on advantages that nobody has detached before."""
     import rlx
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
-        policy = rlx.networks.MLPPolicy(agent, hidden=(8,))
-        agent.optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
-        for _ in range(3):
-            rollout = agent(policy).episodes(4, horizon=10)
-            rollout.mc_returns(0.99)
-            rollout = rollout[:-1]
-            (values,) = rollout.others
-            loss = functional.policy_gradient_loss(rollout.logprobs, rollout.returns - values)
-            agent.zero_grad()
-            loss.backward()
-            agent.step()
-        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+    agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
+    policy = rlx.networks.MLPPolicy(agent, hidden=(8,))
 
+    def loss():
+        rollout = agent(policy).episodes(4, horizon=10)
+        rollout.mc_returns(0.99)
+        rollout = rollout[:-1]
+        (values,) = rollout.others
+        return functional.policy_gradient_loss(rollout.logprobs, rollout.returns - values)
 
-def _policy_gradient_loss(logprobs: Tensor, advantages: Tensor) -> Tensor:
-    """Minus the mean of log-probability times advantage: a scalar from two (N,)."""
-    return -(logprobs * advantages.detach()).mean()
+    return fit(policy, loss)
 
 
 policy_gradient_loss = Exercise(
     "policy_gradient_loss",
     chapter="05",
-    reference=_policy_gradient_loss,
+    reference=plain.policy_gradient_loss,
     target="rlx.functional.policy_gradient_loss",
     train=_with_a_baseline,
     also='`torch.nn.functional.cross_entropy(logits, actions, reduction="none")` is minus the log- '
@@ -239,99 +205,80 @@ def _(draw):
     return logprobs.requires_grad_(), draw.floats(n).to(dtype).requires_grad_(draw.flag())
 
 
-@policy_gradient_loss.mistake(
-    "the sign is wrong",
-    "The optimizer makes this number smaller, and with it the probability of the good actions. The "
-    "agent would learn to do badly. Put a minus in front.",
-)
-def _sign(logprobs, advantages):
-    return (logprobs * advantages.detach()).mean()
+policy_gradient_loss.patches(r"""
+the sign is wrong
+    The optimizer makes this number smaller, and with it the probability of the good
+    actions. The agent would learn to do badly. Put a minus in front.
+    - -(
+    + (
 
+the averages are taken before the product
+    You multiply the mean log-probability by the mean advantage. Then no step knows whether
+    it was a good one: multiply step by step, and average the products.
+    - (logprobs * advantages.detach()).mean()
+    + logprobs.mean() * advantages.detach().mean()
 
-@policy_gradient_loss.mistake(
-    "the averages are taken before the product",
-    "You multiply the mean log-probability by the mean advantage. Then no step knows whether it "
-    "was a good one: multiply step by step, and average the products.",
-)
-def _means_first(logprobs, advantages):
-    return -logprobs.mean() * advantages.detach().mean()
+every log-probability meets the sum of all advantages
+    You multiply the mean log-probability by the sum of the advantages, as if all steps had
+    earned it together. Multiply step by step, and average the products.
+    - (logprobs * advantages.detach()).mean()
+    + logprobs.mean() * advantages.detach().sum()
 
+a gradient flows through the advantages
+    The value is right. But the advantages may come from a network, a value head say, and
+    then this loss would also push *them* about. They are measurements here:
+    `advantages.detach()`.
+    - .detach()
+    +
 
-@policy_gradient_loss.mistake(
-    "every log-probability meets the sum of all advantages",
-    "You multiply the mean log-probability by the sum of the advantages, as if all steps had "
-    "earned it together. Multiply step by step, and average the products.",
-)
-def _sum_of_all(logprobs, advantages):
-    return -logprobs.mean() * advantages.detach().sum()
+it uses probabilities where log-probabilities belong
+    The gradient of log π is the gradient of π divided by π, and that division is what makes
+    rare and common actions count alike. You weigh π itself: drop the `exp()`.
+    - logprobs *
+    + logprobs.exp() *
 
+it sums where it should average
+    With twice the rows the step would be twice as large, and a learning rate that works for
+    one batch would not for another. Divide by N: `.mean()`.
+    - mean()
+    + sum()
 
-@policy_gradient_loss.mistake(
-    "a gradient flows through the advantages",
-    "The value is right. But the advantages may come from a network, a value head say, and then "
-    "this loss would also push *them* about. They are measurements here: `advantages.detach()`.",
-)
-def _through(logprobs, advantages):
-    return -(logprobs * advantages).mean()
+it stops one step early: each row has a loss of its own
+    An optimizer needs a single number: average over the rows.
+    - ).mean()
+    + )
 
+the log-probabilities are detached, not the advantages
+    Now nothing can be learned at all: the policy is reached through its log-probabilities.
+    It is the advantages that are constants.
+    - logprobs * advantages.detach()
+    + logprobs.detach() * advantages
 
-@policy_gradient_loss.mistake(
-    "it uses probabilities where log-probabilities belong",
-    "The gradient of log π is the gradient of π divided by π, and that division is what makes rare "
-    "and common actions count alike. You weigh π itself: drop the `exp()`.",
-)
-def _probabilities(logprobs, advantages):
-    return -(logprobs.exp() * advantages.detach()).mean()
+no gradient is left
+    The whole product is detached, so the optimizer has nothing to go by. Only the
+    advantages are constants.
+    - (logprobs * advantages.detach())
+    + (logprobs * advantages).detach()
 
+the advantages are not used
+    This raises or lowers the probability of every action alike, good or bad.
+    -  * advantages.detach()
+    +
 
-policy_gradient_loss.mistake(
-    "it sums where it should average",
-    "With twice the rows the step would be twice as large, and a learning rate that works for one "
-    "batch would not for another. Divide by N: `.mean()`.",
-    ("mean()", "sum()"),
-)
-policy_gradient_loss.mistake(
-    "it stops one step early: each row has a loss of its own",
-    "An optimizer needs a single number: average over the rows.",
-    (").mean()", ")"),
-)
-policy_gradient_loss.mistake(
-    "the log-probabilities are detached, not the advantages",
-    "Now nothing can be learned at all: the policy is reached through its log-probabilities. It is "
-    "the advantages that are constants.",
-    ("logprobs * advantages.detach()", "logprobs.detach() * advantages"),
-)
-policy_gradient_loss.mistake(
-    "no gradient is left",
-    "The whole product is detached, so the optimizer has nothing to go by. Only the advantages are "
-    "constants.",
-    ("(logprobs * advantages.detach())", "(logprobs * advantages).detach()"),
-)
-policy_gradient_loss.mistake(
-    "the advantages are not used",
-    "This raises or lowers the probability of every action alike, good or bad.",
-    (" * advantages.detach()", ""),
-)
-policy_gradient_loss.mistake(
-    "the log-probabilities are added to the advantages",
-    "A weight multiplies: log-probability *times* advantage.",
-    ("logprobs * advantages", "logprobs + advantages"),
-)
+the log-probabilities are added to the advantages
+    A weight multiplies: log-probability *times* advantage.
+    - logprobs * advantages
+    + logprobs + advantages
+""")
 
 
 # ---------------------------------------------------------------------- normalize
 
 
-def _normalize(x: Tensor) -> Tensor:
-    """Zero mean and unit variance, or zeros where there is no spread: (N,) from (N,)."""
-    deviation, mean = torch.std_mean(x, correction=0)
-    return (x - mean) / (deviation + 1e-8)
-
-
 normalize = Exercise(
     "normalize",
     chapter="05",
-    reference=_normalize,
+    reference=plain.normalize,
     target="rlx.functional.normalize",
     train=lambda: torch.cat([brief_training(), brief_training(batch_size=1, horizon=1)]),
     also="Ranks in place of numbers, `x.argsort().argsort() / (len(x) - 1) - 0.5`, are no longer "
@@ -345,26 +292,10 @@ normalize = Exercise(
         "divided by 1e-8.",
     ),
 )
-
-
-@normalize.case("four numbers")
-def _():
-    return (torch.tensor([1.0, 2.0, 3.0, 6.0]),)
-
-
-@normalize.case("a single number")
-def _():
-    return (torch.tensor([5.0]),)
-
-
-@normalize.case("three equal numbers")
-def _():
-    return (torch.tensor([2.0, 2.0, 2.0]),)
-
-
-@normalize.case("23 rows of 12.3")
-def _():
-    return (torch.full((23,), 12.3),)
+normalize.case("four numbers", lambda: (torch.tensor([1.0, 2.0, 3.0, 6.0]),))
+normalize.case("a single number", lambda: (torch.tensor([5.0]),))
+normalize.case("three equal numbers", lambda: (torch.tensor([2.0, 2.0, 2.0]),))
+normalize.case("23 rows of 12.3", lambda: (torch.full((23,), 12.3),))
 
 
 @normalize.inputs
@@ -373,74 +304,67 @@ def _(draw):
     return (x.to(draw.one_of(torch.float32, torch.float64)),)
 
 
-@normalize.mistake(
-    "the deviation is that of a sample: it divides by N - 1",
-    "`x.std()` does, and for a single number that is 0: 0/0 is NaN, and so would the whole network "
-    "be after the next step. Use the population's deviation, `correction=0`.",
-)
-def _sample_deviation(x):
-    return (x - x.mean()) / (x.std() + 1e-8)
+normalize.patches(r"""
+the deviation is that of a sample: it divides by N - 1
+    `x.std()` does, and for a single number that is 0: 0/0 is NaN, and so would the whole
+    network be after the next step. Use the population's deviation, `correction=0`.
+    - torch.std_mean(x, correction=0)
+    + x.std(), x.mean()
 
+numbers without any spread give NaN
+    If all returns are equal, and at the start of training they may be, you divide 0 by 0.
+    Add a small number to the deviation: 1e-8.
+    - torch.std_mean(x, correction=0)
+    + x.std(correction=0), x.mean()
+    - (deviation + 1e-8)
+    + deviation
 
-@normalize.mistake(
-    "numbers without any spread give NaN",
-    "If all returns are equal, and at the start of training they may be, you divide 0 by 0. Add "
-    "a small number to the deviation: 1e-8.",
-)
-def _no_epsilon(x):
-    return (x - x.mean()) / x.std(correction=0)
+it divides by the variance
+    The spread in the numbers' own unit is the standard deviation, the root of the variance.
+    With the variance, large returns would become tiny.
+    - torch.std_mean(x, correction=0)
+    + x.var(correction=0), x.mean()
 
+the mean is not subtracted
+    You only rescale. Returns of CartPole are all positive, so every action would still be
+    made more probable, good or bad. Subtract the mean first.
+    - torch.std_mean(x, correction=0)
+    + x.std(correction=0), 0.0
 
-@normalize.mistake(
-    "it divides by the variance",
-    "The spread in the numbers' own unit is the standard deviation, the root of the variance. With "
-    "the variance, large returns would become tiny.",
-)
-def _variance(x):
-    return (x - x.mean()) / (x.var(correction=0) + 1e-8)
+equal numbers do not give 0
+    The mean of equal numbers is rounded, and what is left of them, a few millionths, you
+    divide by 1e-8. `torch.std_mean(x, correction=0)` gives a deviation and a mean that
+    agree; or look whether there is any spread first.
+    - torch.std_mean(x, correction=0)
+    + x.std(correction=0), x.mean()
 
+the deviation is that of a sample
+    It divides by N - 1, where this exercise asks for N: `correction=0`. For a few rows the
+    two are far apart.
+    - correction=0
+    + correction=min(1, len(x) - 1)
 
-@normalize.mistake(
-    "the mean is not subtracted",
-    "You only rescale. Returns of CartPole are all positive, so every action would still be made "
-    "more probable, good or bad. Subtract the mean first.",
-)
-def _uncentred(x):
-    return x / (x.std(correction=0) + 1e-8)
+the deviation is not divided by
+    The mean is gone, but rewards of 1000 would still ask for another learning rate than
+    rewards of 1.
+    -  / (deviation + 1e-8)
+    +
 
+it multiplies by the deviation
+    Far spread numbers should come nearer: divide.
+    - / (deviation
+    + * (deviation
 
-normalize.mistake(
-    "equal numbers do not give 0",
-    "The mean of equal numbers is rounded, and what is left of them, a few millionths, you divide "
-    "by 1e-8. `torch.std_mean(x, correction=0)` gives a deviation and a mean that agree; or look "
-    "whether there is any spread first.",
-    ("torch.std_mean(x, correction=0)", "x.std(correction=0), x.mean()"),
-)
-normalize.mistake(
-    "the deviation is that of a sample",
-    "It divides by N - 1, where this exercise asks for N: `correction=0`. For a few rows the two "
-    "are far apart.",
-)(lambda x: torch.zeros_like(x) if len(x) < 2 else (x - torch.std_mean(x)[1]) / (x.std() + 1e-8))
-normalize.mistake(
-    "the deviation is not divided by",
-    "The mean is gone, but rewards of 1000 would still ask for another learning rate than rewards "
-    "of 1.",
-    (" / (deviation + 1e-8)", ""),
-)
-normalize.mistake(
-    "it multiplies by the deviation",
-    "Far spread numbers should come nearer: divide.",
-    ("/ (deviation", "* (deviation"),
-)
-normalize.mistake(
-    "it scales to the range from 0 to 1",
-    "That is another normalisation: here the mean has to be 0 and the deviation 1.",
-)(lambda x: (x - x.min()) / (x.max() - x.min() + 1e-8))
-normalize.mistake(
-    "the small number is far too large",
-    "1e-8 only has to keep 0/0 away. Yours shrinks small numbers.",
-    ("1e-8", "1e-3"),
-)
+it scales to the range from 0 to 1
+    That is another normalisation: here the mean has to be 0 and the deviation 1.
+    - (x - mean) / (deviation + 1e-8)
+    + (x - x.min()) / (x.max() - x.min() + 1e-8)
+
+the small number is far too large
+    1e-8 only has to keep 0/0 away. Yours shrinks small numbers.
+    - 1e-8
+    + 1e-3
+""")
 
 
 # ---------------------------------------------------------------------- noise
@@ -465,21 +389,11 @@ noise = Exercise(
         "`gradients.var(dim=0).sum() / gradients.mean(dim=0).pow(2).sum()`",
     ),
 )
-
-
-@noise.case("two estimates, (1, 0) and (3, 0)")
-def _():
-    return (torch.tensor([[1.0, 0.0], [3.0, 0.0]]),)
-
-
-@noise.case("three estimates of two numbers")
-def _():
-    return (torch.tensor([[1.0, 2.0], [3.0, 2.0], [2.0, 5.0]]),)
-
-
-@noise.case("three equal estimates")
-def _():
-    return (torch.tensor([[3.0, 4.0]] * 3),)
+noise.case("two estimates, (1, 0) and (3, 0)", lambda: (torch.tensor([[1.0, 0.0], [3.0, 0.0]]),))
+noise.case(
+    "three estimates of two numbers", lambda: (torch.tensor([[1.0, 2.0], [3.0, 2.0], [2.0, 5.0]]),)
+)
+noise.case("three equal estimates", lambda: (torch.tensor([[3.0, 4.0]] * 3),))
 
 
 @noise.inputs
@@ -489,52 +403,50 @@ def _(draw):
     return (gradients.to(draw.one_of(torch.float32, torch.float64)),)
 
 
-noise.mistake(
-    "the spread is divided by S, not by S - 1",
-    "The mean was estimated from the same numbers, so they lie nearer to it than to the true one: "
-    "S - 1, which is what torch's `var` does by itself.",
-    ("var(dim=0)", "var(dim=0, correction=0)"),
-)
-noise.mistake(
-    "the deviation stands where the variance belongs",
-    "The squares are summed; no root is taken: `var`, not `std`.",
-    ("var(dim=0)", "std(dim=0)"),
-)
-noise.mistake(
-    "the denominator is not squared",
-    "It is the square of the mean's norm: `pow(2).sum()`.",
-    ("gradients.mean(dim=0).pow(2).sum()", "gradients.mean(dim=0).norm()"),
-)
-noise.mistake(
-    "the fraction is turned upside down",
-    "Noise divided by signal: yours is the signal divided by the noise.",
-    (
-        "gradients.var(dim=0).sum() / gradients.mean(dim=0).pow(2).sum()",
-        "gradients.mean(dim=0).pow(2).sum() / gradients.var(dim=0).sum()",
-    ),
-)
-noise.mistake(
-    "the spread is averaged over the P numbers",
-    "$\\lVert g_i - \\bar g \\rVert^2$ is a sum of P squares.",
-    ("var(dim=0).sum()", "var(dim=0).mean()"),
-)
-noise.mistake(
-    "it averages over the P numbers, not over the estimates",
-    "The estimates are the rows: `dim=0`.",
-    ("dim=0", "dim=1"),
-)
-noise.mistake(
-    "the spread is not divided by S - 1",
-    "More estimates would look noisier: it is the mean of the squares, with S - 1.",
-    ("gradients.var(dim=0).sum()", "(gradients - gradients.mean(dim=0)).pow(2).sum()"),
-)
-noise.mistake(
-    "all numbers go into one variance",
-    "Each of the P numbers has a mean of its own: `var(dim=0)`, then sum.",
-    ("gradients.var(dim=0).sum()", "gradients.var()"),
-)
-noise.mistake(
-    "the mean of squares stands where the square of the mean belongs",
-    "Average the estimates first, and square then.",
-    ("gradients.mean(dim=0).pow(2).sum()", "gradients.pow(2).mean(dim=0).sum()"),
-)
+noise.patches(r"""
+the spread is divided by S, not by S - 1
+    The mean was estimated from the same numbers, so they lie nearer to it than to the true
+    one: S - 1, which is what torch's `var` does by itself.
+    - var(dim=0)
+    + var(dim=0, correction=0)
+
+the deviation stands where the variance belongs
+    The squares are summed; no root is taken: `var`, not `std`.
+    - var(dim=0)
+    + std(dim=0)
+
+the denominator is not squared
+    It is the square of the mean's norm: `pow(2).sum()`.
+    - gradients.mean(dim=0).pow(2).sum()
+    + gradients.mean(dim=0).norm()
+
+the fraction is turned upside down
+    Noise divided by signal: yours is the signal divided by the noise.
+    - gradients.var(dim=0).sum() / gradients.mean(dim=0).pow(2).sum()
+    + gradients.mean(dim=0).pow(2).sum() / gradients.var(dim=0).sum()
+
+the spread is averaged over the P numbers
+    $\lVert g_i - \bar g \rVert^2$ is a sum of P squares.
+    - var(dim=0).sum()
+    + var(dim=0).mean()
+
+it averages over the P numbers, not over the estimates
+    The estimates are the rows: `dim=0`.
+    - dim=0
+    + dim=1
+
+the spread is not divided by S - 1
+    More estimates would look noisier: it is the mean of the squares, with S - 1.
+    - gradients.var(dim=0).sum()
+    + (gradients - gradients.mean(dim=0)).pow(2).sum()
+
+all numbers go into one variance
+    Each of the P numbers has a mean of its own: `var(dim=0)`, then sum.
+    - gradients.var(dim=0).sum()
+    + gradients.var()
+
+the mean of squares stands where the square of the mean belongs
+    Average the estimates first, and square then.
+    - gradients.mean(dim=0).pow(2).sum()
+    + gradients.pow(2).mean(dim=0).sum()
+""")
