@@ -245,6 +245,32 @@ def test_a_patch_is_a_mistake(doubled):
         doubled.patches("a third\n    Why.\n    - 5 * x\n    + x")
 
 
+def test_a_harder_question_may_stay_unwritten(doubled, capsys):
+    def thrice(x, noise):
+        return 3 * x + noise * torch.rand(()), x.detach().sum()
+
+    patch = "it is four\n    No.\n    - 3\n    + 4"
+    question = doubled.harder("thrice", thrice, ("1.", "2.", "3."), patch)
+    try:
+
+        def unwritten(x, noise):
+            raise NotImplementedError("your turn")
+
+        assert examine(question, thrice).passed
+        assert examine(question, question.mistakes[0].coding).title == "it is four"
+        check(unwritten, "thrice")
+        assert "optional" in capsys.readouterr().out
+        with pytest.raises(NotYet, match="it is four"):
+            check(question.mistakes[0].coding, "thrice")
+        before = progress().total()
+        check(thrice)
+        (exercises, optional), (same, more) = before.split(", "), progress().total().split(", ")
+        assert exercises == same
+        assert (optional[:2], more[:2]) == ("0 ", "1 ")
+    finally:
+        EXERCISES.pop("thrice")
+
+
 def test_check_notes_what_is_right_and_raises_otherwise(doubled, capsys):
     with pytest.raises(NotYet, match="the sign is wrong"):
         check(changed(lambda y, x: -y), "twice")

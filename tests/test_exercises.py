@@ -70,7 +70,8 @@ def test_a_mistake_is_named_in_every_coding(exercise, mistake):
 
 @every_exercise
 def test_three_mistakes_are_known_in_two_codings(exercise):
-    assert sum(bool(CODINGS[exercise.name, m.name]) for m in exercise.mistakes) >= 3
+    twice = sum(bool(CODINGS[exercise.name, m.name]) for m in exercise.mistakes)
+    assert twice >= 3 or exercise.optional
 
 
 def test_every_coding_belongs_to_a_mistake():

@@ -8,6 +8,8 @@ import nbformat
 import pytest
 from make_exercises import notebooks, stale
 
+from rlx.course.exercise import load
+
 ROOT = Path(__file__).parents[1]
 SOLUTIONS, EXERCISES = ROOT / "solutions", ROOT / "exercises"
 CHAPTERS = list(notebooks(SOLUTIONS))
@@ -45,7 +47,10 @@ def test_every_exercise_is_checked_for_points(chapter):
     graded = [cell for cell in cells if nbgrader(cell, "grade")]
     assert [nbgrader(cell, "grade_id") for cell in graded] == [f"check-{s}" for s in solutions]
     assert solutions
-    assert all(nbgrader(cell, "points") > 0 and nbgrader(cell, "locked") for cell in graded)
+    for cell in graded:
+        assert nbgrader(cell, "locked")
+        exercise = load()[nbgrader(cell, "grade_id").removeprefix("check-")]
+        assert (nbgrader(cell, "points") > 0) != exercise.optional
 
 
 @each_chapter

@@ -34,8 +34,9 @@ def check(answer: Callable, name: str | None = None) -> None:
     """Try your `answer` to the exercise that has its name (or `name`), and show what is found.
 
     Returns None if it is right, and notes it for `progress()`. Otherwise raises NotYet, so that
-    what comes after, which would use it, does not run (an optional one may stay unwritten). Your function is given copies: nothing it
-    does to its inputs, to random numbers or to the screen reaches the notebook."""
+    what comes after, which would use it, does not run (an optional one may stay unwritten). Your
+    function is given copies: nothing it does to its inputs, to random numbers or to the screen
+    reaches the notebook."""
     load()
     if not callable(answer):
         raise TypeError(
@@ -46,11 +47,12 @@ def check(answer: Callable, name: str | None = None) -> None:
     card = examine(find(name.removeprefix("my_")), answer)
     if card.passed:
         card.notes += progress.record(card.exercise)
-    exercise = find(card.exercise)
-    if exercise.optional and card.kind == "unwritten":
+    left_out = find(card.exercise).optional and card.kind == "unwritten"
+    if left_out:
         card.sentences.append("It is optional, and worth no points.")
-    show(card)
-    if not card.passed and not (exercise.optional and card.kind == "unwritten"):
+    raised = not card.passed and not left_out
+    show(card, raised)
+    if raised:
         raise NotYet(card) from None
 
 

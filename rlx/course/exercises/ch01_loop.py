@@ -324,6 +324,53 @@ the rewards are added up
 """)
 
 
+def _run_steps(env, act, horizon: int) -> list[list]:
+    """Exactly `horizon` steps, a new episode wherever one ends: the rewards of each episode."""
+    observation, _ = env.reset()
+    episodes = [[]]
+    for _ in range(horizon):
+        observation, reward, terminated, truncated, _ = env.step(act(observation))
+        episodes[-1].append(reward)
+        if terminated or truncated:
+            observation, _ = env.reset()
+            episodes.append([])
+    return [episode for episode in episodes if episode]
+
+
+run_episode.harder(
+    "run_steps",
+    _run_steps,
+    (
+        "The loop is the same. What is to be done where it used to `break`?",
+        "`env.reset()` once more, whose observation is the next one to act on, and a new list.",
+        "`episodes = [[]]` before the loop; `episodes[-1].append(reward)` in it; at an end "
+        "`observation, _ = env.reset()` and `episodes.append([])`. Leave out an empty last one.",
+    ),
+    r"""
+    it does not reset where an episode ends
+        A new episode begins with `env.reset()`. Your environment is stepped on after its end.
+        -             observation, _ = env.reset()
+        +             pass
+
+    the first action of a new episode is chosen on the old one's last state
+        You reset, but what `reset` returns is lost: it is the observation to act on.
+        -             observation, _ = env.reset()
+        +             env.reset()
+
+    an episode without a step is counted
+        If the last step ended an episode, the next one has not begun yet.
+        - [episode for episode in episodes if episode]
+        + episodes
+
+    only a termination begins a new episode
+        A truncated episode is over, too.
+        - if terminated or truncated:
+        + if terminated:
+    """,
+    call=lambda answer, env, act, horizon: answer(env, act, horizon),
+)
+
+
 # ---------------------------------------------------------------------- discounted_return
 
 
@@ -462,6 +509,39 @@ the sum is divided by the number of steps
 """)
 
 
+def _return_slope(rewards: list[float], gamma: float) -> float:
+    """The derivative of the return with respect to γ: Σ t γ^(t-1) r_t."""
+    return sum(t * gamma ** (t - 1) * reward for t, reward in enumerate(rewards) if t)
+
+
+discounted_return.harder(
+    "return_slope",
+    _return_slope,
+    (
+        "What is the derivative of γ to the power t?",
+        "t times γ to the power t - 1. The first reward does not depend on γ at all.",
+        "`sum(t * gamma ** (t - 1) * reward for t, reward in enumerate(rewards) if t)`",
+    ),
+    r"""
+    the power is not lowered
+        The derivative of γᵗ is t times γ to the power t - 1.
+        - gamma ** (t - 1)
+        + gamma**t
+
+    the factor t is missing
+        The derivative of γᵗ is t times γ to the power t - 1.
+        - t * gamma
+        + gamma
+
+    γ = 0 is divided by
+        At t = 0 the power is -1, and 0 to the power -1 does not exist. The first reward does not
+        depend on γ: leave it out.
+        - enumerate(rewards) if t
+        + enumerate(rewards)
+    """,
+)
+
+
 # ---------------------------------------------------------------------- HideObservation
 
 
@@ -503,6 +583,7 @@ def _looked_through(answer, env, keep):
         "terminated": terminated,
         "truncated": truncated,
         "the state inside the environment": np.array(env.state),
+        "the observation after another reset": np.array(wrapped.reset()[0]),
         "the low of the environment's own space": env.observation_space.low - low,
         "the high of the environment's own space": env.observation_space.high - high,
     }
@@ -625,6 +706,62 @@ the first entries are kept, whatever `keep` says
 """)
 
 
+class _WithChange(gymnasium.ObservationWrapper):
+    """The entries `keep`, and after them how much each has changed since the last observation."""
+
+    def __init__(self, env, keep):
+        super().__init__(env)
+        self.keep, space = list(keep), env.observation_space
+        low, high = space.low[self.keep], space.high[self.keep]
+        self.observation_space = gymnasium.spaces.Box(
+            np.concatenate([low, low - high]), np.concatenate([high, high - low])
+        )
+
+    def reset(self, **options):
+        self.before = None
+        return super().reset(**options)
+
+    def observation(self, observation):
+        now = observation[self.keep]
+        change = 0 * now if self.before is None else now - self.before
+        self.before = now
+        return np.concatenate([now, change])
+
+
+HideObservation.harder(
+    "WithChange",
+    _WithChange,
+    (
+        "Something has to be remembered between two observations, and forgotten at a reset.",
+        "Keep the last entries in `self.before`; `reset` sets it to None before it calls "
+        "`super().reset(**options)`, which calls your `observation`.",
+        "`change = 0 * now if self.before is None else now - self.before`, then "
+        "`np.concatenate([now, change])`; the change lies between `low - high` and `high - low`.",
+    ),
+    r"""
+    the sign of the change is turned round
+        What is there now, less what was there before.
+        - now - self.before
+        + self.before - now
+
+    the change runs over a reset
+        The first observation of an episode has nothing before it: its change is 0.
+        - self.before = None
+        + self.before = getattr(self, "before", None)
+
+    the space has the same bounds for the changes
+        An entry between low and high changes by at least `low - high` and at most `high - low`.
+        - [low, low - high]), np.concatenate([high, high - low]
+        + [low, low]), np.concatenate([high, high]
+
+    the changes stand first
+        First the entries themselves, then their changes.
+        - [now, change]
+        + [change, now]
+    """,
+)
+
+
 # ---------------------------------------------------------------------- make_act
 
 
@@ -730,3 +867,43 @@ its answers are one episode late
     - return cue
     + return before
 """)
+
+
+def _make_adder():
+    """An `act(observation)` that answers with the sum of all cues it was shown, modulo n."""
+    total = 0
+
+    def act(observation):
+        nonlocal total
+        if observation[-2]:
+            total += int(observation[:-2].argmax())
+        return total % (len(observation) - 2)
+
+    return act
+
+
+make_act.harder(
+    "make_adder",
+    _make_adder,
+    (
+        "What has to be kept now, and how often is it added to?",
+        "Keep the sum. Add where `observation[-2]` is 1, and reduce it only in the answer.",
+        "`total += int(observation[:-2].argmax())`, and `return total % (len(observation) - 2)`.",
+    ),
+    r"""
+    only the last cue counts
+        Add to what was kept, in place of overwriting it.
+        - total +=
+        + total =
+
+    the cues are counted from 1
+        `argmax` gives 0 for the first entry, and that is its number.
+        - .argmax())
+        + .argmax()) + 1
+
+    it counts the cues
+        Each adds its own number, not 1.
+        - int(observation[:-2].argmax())
+        + 1
+    """,
+)

@@ -240,6 +240,49 @@ it waits for both flags
 """)
 
 
+def _append_total(table, state, action, reward, next_state, terminated, truncated) -> None:
+    """As `append`, but the rewards are those of the episode so far, added up."""
+    first = not table["end"] or table["end"][-1]
+    total = reward + (0.0 if first else table["rewards"][-1])
+    rows = [(state, False, False)]
+    if terminated or truncated:
+        rows.append((next_state, True, terminated))
+    for seen, end, died in rows:
+        table["states"].append(seen.copy())
+        table["actions"].append(action)
+        table["rewards"].append(total)
+        table["end"].append(end)
+        table["terminated"].append(died)
+
+
+append.harder(
+    "append_total",
+    _append_total,
+    (
+        "What the episode has earned so far stands in the row before. When is there none?",
+        "A row begins an episode if the table is empty, or the row before is an end row.",
+        '`first = not table["end"] or table["end"][-1]`; `total = reward + (0.0 if first else '
+        'table["rewards"][-1])`; the end row shows the same total.',
+    ),
+    r"""
+    the total goes on from one episode to the next
+        The first row of an episode has nothing before it.
+        - 0.0 if first else table["rewards"][-1]
+        + table["rewards"][-1] if table["rewards"] else 0.0
+
+    the end row has 0
+        Here it shows what the whole episode has earned.
+        - append(total)
+        + append(total * (not end))
+
+    each row has its own reward only
+        Add what the row before shows.
+        - append(total)
+        + append(reward)
+    """,
+)
+
+
 # ---------------------------------------------------------------------- discounted_returns
 
 
@@ -387,6 +430,46 @@ all episodes but one get nothing
 """)
 
 
+def _discounted_means(rewards: Tensor, end: Tensor, gamma: float) -> Tensor:
+    """The mean of the rewards to come, those k steps ahead weighing γ^k: (N,), 0 at end rows."""
+    means, later, weight = torch.zeros_like(rewards), 0.0, 0.0
+    for t in reversed(range(len(rewards))):
+        if end[t]:
+            later = weight = 0.0
+        else:
+            later, weight = rewards[t] + gamma * later, 1.0 + gamma * weight
+            means[t] = later / weight
+    return means
+
+
+discounted_returns.harder(
+    "discounted_means",
+    _discounted_means,
+    (
+        "A weighted mean is a sum of weighted numbers, divided by the sum of the weights.",
+        "Both sums run from behind: one adds the row's reward, the other adds 1.",
+        "`later, weight = rewards[t] + gamma * later, 1.0 + gamma * weight`, both 0 after an end "
+        "row; the mean is `later / weight`.",
+    ),
+    r"""
+    the weights are not discounted
+        A reward k steps ahead weighs γ to the power k, above and below the line.
+        - 1.0 + gamma * weight
+        + 1.0 + weight
+
+    it is the return, not the mean
+        Divide by the sum of the weights.
+        - later / weight
+        + later
+
+    it leaks from one episode into the one before
+        Both sums begin anew behind an end row.
+        - later = weight = 0.0
+        + pass
+    """,
+)
+
+
 # ---------------------------------------------------------------------- drop_last
 
 
@@ -512,6 +595,40 @@ the column still has all rows
 """)
 
 
+def _backwards(column: Tensor, lengths: list[int]) -> Tensor:
+    """The steps of each episode in reverse order; each last row stays where it is: (N, …)."""
+    pieces = [piece for part in column.split(lengths) for piece in (part[:-1].flip(0), part[-1:])]
+    return torch.cat(pieces)
+
+
+drop_last.harder(
+    "backwards",
+    _backwards,
+    (
+        "Each episode has two parts: one is turned round, the other stays.",
+        "`part[:-1].flip(0)` and `part[-1:]`, for each `part` of `column.split(lengths)`.",
+        "`torch.cat([p for part in column.split(lengths) for p in (part[:-1].flip(0), "
+        "part[-1:])])`",
+    ),
+    r"""
+    the last rows are turned round as well
+        The end row closes its episode: it stays last.
+        - (part[:-1].flip(0), part[-1:])
+        + (part.flip(0),)
+
+    the end rows are gone
+        They stay, each at the end of its episode.
+        - (part[:-1].flip(0), part[-1:])
+        + (part[:-1].flip(0),)
+
+    the episodes come in reverse order, not their steps
+        Each episode stays where it is. Turn round what is in it.
+        - for part in column.split(lengths) for piece in (part[:-1].flip(0), part[-1:])
+        + for part in column.split(lengths)[::-1] for piece in (part,)
+    """,
+)
+
+
 # ---------------------------------------------------------------------- pad
 
 
@@ -592,3 +709,39 @@ the padding is not 0
     - torch.zeros(
     + torch.ones(
 """)
+
+
+def _pad_with_last(column: Tensor, lengths: list[int]) -> Tensor:
+    """The rectangle (E, T_max), padded with the last number of each episode."""
+    last = torch.tensor(lengths).cumsum(0) - 1
+    first = last + 1 - torch.tensor(lengths)
+    return column[torch.minimum(first[:, None] + torch.arange(max(lengths)), last[:, None])]
+
+
+pad.harder(
+    "pad_with_last",
+    _pad_with_last,
+    (
+        "Which row of the column belongs into each place of the rectangle?",
+        "Row `first + step` of the table, or the episode's last row, whichever is smaller.",
+        "`last = torch.tensor(lengths).cumsum(0) - 1`, `first = last + 1 - torch.tensor(lengths)`, "
+        "and `column[torch.minimum(first[:, None] + torch.arange(max(lengths)), last[:, None])]`.",
+    ),
+    r"""
+    the padding is the last number of the whole column
+        Each episode is padded with its own last number.
+        - last[:, None])
+        + last[-1:, None])
+
+    the padding is the first number of the episode
+        It is the last one that is repeated.
+        - return column[torch.minimum(first[:, None] + torch.arange(max(lengths)), last[:, None])]
+        + rows = first[:, None] + torch.arange(max(lengths))
+        +     return column[torch.where(rows > last[:, None], first[:, None], rows)]
+
+    the last number is repeated one step too early
+        The episode's own numbers come first, all of them.
+        - , last[:, None])
+        + , (last - 1).clamp(min=0)[:, None])
+    """,
+)

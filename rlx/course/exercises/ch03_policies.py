@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from gymnasium import spaces
 from torch import Tensor
@@ -216,6 +218,39 @@ the log-probabilities come in a column
     - return total
     + return total[:, None]
 """)
+
+
+def _log_prob_parts(components: tuple[Distribution, ...], actions: tuple[Tensor, ...]) -> Tensor:
+    """Log-probability of each component of each row's action: (B, K)."""
+    parts = [c.log_prob(action) for c, action in zip(components, actions)]
+    return torch.stack([x.flatten(1).sum(1) if x.ndim > 1 else x for x in parts], 1)
+
+
+log_prob.harder(
+    "log_prob_parts",
+    _log_prob_parts,
+    (
+        "The parts that were added up before: now they stand side by side.",
+        "Bring each to (B,), and put them into columns with `torch.stack`.",
+        "`torch.stack([x.flatten(1).sum(1) if x.ndim > 1 else x for x in parts], 1)`",
+    ),
+    r"""
+    the components stand in rows
+        (B, K) is asked for: `torch.stack(…, 1)`.
+        - for x in parts], 1)
+        + for x in parts])
+
+    it averages over the dimensions of a component
+        The dimensions of one component are still summed.
+        - .sum(1)
+        + .mean(1)
+
+    the columns are running totals
+        Each column is one component's own.
+        - for x in parts], 1)
+        + for x in parts], 1).cumsum(1)
+    """,
+)
 
 
 # ---------------------------------------------------------------------- entropy
@@ -596,6 +631,38 @@ the base of the logarithm is not e
 """)
 
 
+def _bounded(mean: Tensor, log_std: Tensor) -> Normal:
+    """The Normal whose log-deviation is 1.5 tanh(log_std) - 0.5: between -2 and 1."""
+    return Normal(mean, (1.5 * log_std.tanh() - 0.5).exp())
+
+
+gaussian.harder(
+    "bounded",
+    _bounded,
+    (
+        "Which function takes any number into a range, and has a slope everywhere?",
+        "`tanh` goes from -1 to 1. Stretch and shift it, so that it goes from -2 to 1.",
+        "`Normal(mean, (1.5 * log_std.tanh() - 0.5).exp())`",
+    ),
+    r"""
+    a clamp stands where tanh belongs
+        Outside of its range a clamp has no slope: a deviation that is there once never comes back.
+        - (1.5 * log_std.tanh() - 0.5)
+        + log_std.clamp(-2, 1)
+
+    the range is shifted
+        `tanh` goes from -1 to 1: times 1.5, less 0.5, from -2 to 1.
+        - tanh() - 0.5
+        + tanh()
+
+    the range bounds the deviation, not its logarithm
+        Between -2 and 1 lies the logarithm: `exp()` at the end.
+        - (1.5 * log_std.tanh() - 0.5).exp()
+        + 1.5 * log_std.exp().tanh() - 0.5
+    """,
+)
+
+
 # ---------------------------------------------------------------------- categorical
 
 
@@ -683,6 +750,38 @@ it takes the absolute value for a probability
     - logits=logits
     + probs=logits.abs() + 1e-8
 """)
+
+
+def _cautious(logits: Tensor) -> Categorical:
+    """A tenth of the probability shared among all n actions, the rest as the softmax says."""
+    return Categorical(probs=0.9 * logits.softmax(-1) + 0.1 / logits.shape[-1])
+
+
+categorical.harder(
+    "cautious",
+    _cautious,
+    (
+        "How probable is an action that the softmax gives nothing?",
+        "A mixture of two distributions has the mixture of their probabilities.",
+        "`Categorical(probs=0.9 * logits.softmax(-1) + 0.1 / logits.shape[-1])`",
+    ),
+    r"""
+    each action gets a tenth
+        The tenth is shared among n actions: 1/n of it for each.
+        - 0.1 / logits.shape[-1]
+        + 0.1
+
+    the shares are exchanged
+        Nine tenths as the softmax says, one tenth shared.
+        - 0.9 * logits.softmax(-1) + 0.1
+        + 0.1 * logits.softmax(-1) + 0.9
+
+    the logits are mixed, not the probabilities
+        Nine tenths of the logits make another softmax, in which an action may still have nothing.
+        - probs=0.9 * logits.softmax(-1) + 0.1 / logits.shape[-1]
+        + logits=0.9 * logits + 0.1 / logits.shape[-1]
+    """,
+)
 
 
 # ---------------------------------------------------------------------- choices
@@ -773,3 +872,38 @@ the number of allowed actions is counted
     - (logp.exp() * surprise).sum(-1).exp()
     + logp.isfinite().sum(-1).to(logp)
 """)
+
+
+def _information(logits: Tensor) -> Tensor:
+    """Entropy of the mean policy less the mean entropy, in bits: a scalar from (B, n)."""
+    p = logits.softmax(-1)
+    mean, rows = torch.special.entr(p.mean(0)).sum(), torch.special.entr(p).sum(-1).mean()
+    return (mean - rows) / math.log(2)
+
+
+choices.harder(
+    "information",
+    _information,
+    (
+        "Two entropies: that of the rows' mean probabilities, and the mean of the rows' entropies.",
+        "`torch.special.entr(p)` is -p log p, and 0 where p is 0. A bit is log 2.",
+        "`p = logits.softmax(-1)`, then `(torch.special.entr(p.mean(0)).sum() - "
+        "torch.special.entr(p).sum(-1).mean()) / math.log(2)`.",
+    ),
+    r"""
+    it is in nats
+        Divide by log 2: a fair coin has one bit.
+        -  / math.log(2)
+        +
+
+    the two entropies are exchanged
+        The mean policy is the more undecided of the two: the difference is never negative.
+        - mean - rows
+        + rows - mean
+
+    the logits are averaged, not the probabilities
+        A state chosen at random, then an action: its probability is the mean of the probabilities.
+        - p.mean(0)
+        + logits.mean(0).softmax(-1)
+    """,
+)

@@ -233,6 +233,47 @@ the weights are copied
 """)
 
 
+def _minimal_step(
+    h: Tensor, x: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor
+) -> Tensor:
+    """A step with one gate for both purposes (Zhou et al., 2016): (B, H).
+
+    The weights are as in `gru_step`; those of the update gate are not used."""
+    x_f, _, x_n = (x @ w_x.T + b_x).chunk(3, dim=1)
+    h_f, _, h_n = (h @ w_h.T + b_h).chunk(3, dim=1)
+    f = torch.sigmoid(x_f + h_f)
+    return f * torch.tanh(x_n + f * h_n) + (1 - f) * h
+
+
+gru_step.harder(
+    "minimal_step",
+    _minimal_step,
+    (
+        "Where r and z stood, the one gate f stands now. Which share does it give the new state?",
+        "f is made as r is. It opens the candidate to the old state, and lets the candidate in.",
+        "`f = torch.sigmoid(x_f + h_f)`, and `f * torch.tanh(x_n + f * h_n) + (1 - f) * h`.",
+    ),
+    r"""
+    the gate is inverted
+        Here f is the share of what is new, and 1 - f that of the old state.
+        - f * torch.tanh(x_n + f * h_n) + (1 - f) * h
+        + (1 - f) * torch.tanh(x_n + f * h_n) + f * h
+
+    the gate does not reach the candidate
+        f also decides how much of the old state the candidate sees.
+        - f * h_n
+        + h_n
+
+    the gate is made with the weights of the update gate
+        Take those of the reset gate, the first block.
+        - x_f, _, x_n
+        + _, x_f, x_n
+        - h_f, _, h_n
+        + _, h_f, h_n
+    """,
+)
+
+
 # ---------------------------------------------------------------------- forget
 
 
@@ -351,6 +392,41 @@ only the first of the fresh environments forgets
     - fresh[:, None]
     + (fresh & (fresh.cumsum(0) == 1))[:, None]
 """)
+
+
+def _go_on_with_mean(recur_state: Tensor, fresh: Tensor) -> Tensor:
+    """The state (B, H), with the mean of the other rows where `fresh`; zeros if there are none."""
+    others = (~fresh).sum().clamp(min=1)
+    mean = torch.where(fresh[:, None], 0.0, recur_state).sum(0) / others
+    return torch.where(fresh[:, None], mean, recur_state)
+
+
+forget.harder(
+    "go_on_with_mean",
+    _go_on_with_mean,
+    (
+        "A mean of some rows is their sum, divided by how many they are.",
+        "Put zeros into the fresh rows, add up, and divide by `(~fresh).sum()`, or by 1.",
+        "`mean = torch.where(fresh[:, None], 0.0, recur_state).sum(0) / "
+        "(~fresh).sum().clamp(min=1)`, then `torch.where(fresh[:, None], mean, recur_state)`.",
+    ),
+    r"""
+    the mean is over all rows
+        Fresh rows know nothing, and are not counted.
+        - torch.where(fresh[:, None], 0.0, recur_state).sum(0) / others
+        + recur_state.mean(0)
+
+    the sum is divided by the number of all rows
+        Divide by as many as were added.
+        - / others
+        + / len(fresh)
+
+    all rows get the mean
+        Only fresh ones do. The others keep what they have.
+        - return torch.where(fresh[:, None], mean, recur_state)
+        + return mean.expand(recur_state.shape).clone()
+    """,
+)
 
 
 # ---------------------------------------------------------------------- unroll
@@ -539,6 +615,50 @@ all gradients are cut
     - torch.stack(entering)
     + torch.stack(entering).detach()
 """)
+
+
+def _unroll_cut(step, h0: Tensor, states: Tensor, start: Tensor) -> Tensor:
+    """As `unroll`, the gradient cut before every third row of an episode: (N, H)."""
+    entering, h, row = [], h0, 0
+    for state, first in zip(states, start):
+        h, row = (h0, 0) if first else (h, row + 1)
+        h = h.detach() if row and row % 3 == 0 else h
+        entering.append(h)
+        h = step(h, state)
+    return torch.stack(entering)
+
+
+unroll.harder(
+    "unroll_cut",
+    _unroll_cut,
+    (
+        "The numbers stay the same. Where does the way back end?",
+        "Count the rows of the episode. Before rows 3, 6, 9, … go on with `h.detach()`.",
+        "`h, row = (h0, 0) if first else (h, row + 1)`, then `h = h.detach() if row and row % 3 "
+        "== 0 else h`, and all else as before.",
+    ),
+    r"""
+    nothing is cut
+        The gradient still goes all the way back: `h.detach()` before rows 3, 6, 9, …
+        - h.detach() if row and row % 3 == 0 else h
+        + h
+
+    it is cut in every row
+        Within three rows the gradient goes on.
+        - row % 3 == 0
+        + row > 0
+
+    the rows of all episodes are counted together
+        Each episode is counted from its own first row.
+        - (h0, 0) if first
+        + (h0, row + len(entering[:1])) if first
+
+    the gradient does not reach h0
+        Row 0 is entered with h0 itself. The first cut is before row 3.
+        - if row and row % 3
+        + if row % 3
+    """,
+)
 
 
 # ---------------------------------------------------------------------- vectorize

@@ -149,6 +149,43 @@ reward_to_go.mistake(
 )
 
 
+def _differential_return(rewards: Tensor, gamma: float) -> Tensor:
+    """Each step's reward to go, less that of a step that earns the episode's mean: (T,)."""
+    returns, later = torch.zeros_like(rewards), 0.0
+    for t in reversed(range(len(rewards))):
+        returns[t] = later = rewards[t] - rewards.mean() + gamma * later
+    return returns
+
+
+reward_to_go.harder(
+    "differential_return",
+    _differential_return,
+    (
+        "It is the reward to go of other rewards. Of which?",
+        "Subtract the mean of the episode's rewards from each of them first.",
+        "`later = rewards[t] - rewards.mean() + gamma * later`",
+    ),
+    r"""
+    the mean of the returns is subtracted
+        Subtract the mean reward from each reward, before they are discounted and added up.
+        - return returns
+        + return returns - returns.mean()
+        - rewards[t] - rewards.mean()
+        + rewards[t]
+
+    nothing is subtracted
+        This is the reward to go of the rewards as they are.
+        -  - rewards.mean()
+        +
+
+    the mean is discounted, and the reward is not
+        Both belong to step t: (r - mean) in full, what comes later times γ.
+        - rewards[t] - rewards.mean() + gamma * later
+        + rewards[t] + gamma * (later - rewards.mean())
+    """,
+)
+
+
 # ---------------------------------------------------------------------- policy_gradient_loss
 
 
@@ -272,6 +309,45 @@ the log-probabilities are added to the advantages
 """)
 
 
+def _leave_one_out_loss(logprobs: Tensor, advantages: Tensor) -> Tensor:
+    """The loss with each advantage less the mean of the *others*; 0 for a single row: a scalar."""
+    n, advantages = len(advantages), advantages.detach()
+    others = (advantages.sum() - advantages) / max(n - 1, 1)
+    return -(logprobs * (advantages - others * (n > 1)) * (n > 1)).mean()
+
+
+policy_gradient_loss.harder(
+    "leave_one_out_loss",
+    _leave_one_out_loss,
+    (
+        "The sum of the others is the sum of all, less one's own.",
+        "Divide that by N - 1, subtract it from one's own, and go on as before. N may be 1.",
+        "`others = (advantages.sum() - advantages) / max(n - 1, 1)`, with detached advantages.",
+    ),
+    r"""
+    the mean of all is subtracted
+        One's own advantage is in that mean: leave it out, and divide by N - 1.
+        - (advantages.sum() - advantages) / max(n - 1, 1)
+        + advantages.mean()
+
+    the sum of the others is divided by N
+        The others are N - 1.
+        - max(n - 1, 1)
+        + n
+
+    the sign is wrong
+        A loss is made smaller: minus in front.
+        - return -(
+        + return (
+
+    a gradient flows through the advantages
+        They are measurements: `advantages.detach()`.
+        - advantages.detach()
+        + advantages
+    """,
+)
+
+
 # ---------------------------------------------------------------------- normalize
 
 
@@ -367,6 +443,40 @@ the small number is far too large
 """)
 
 
+def _normalize_middle(x: Tensor) -> Tensor:
+    """`normalize`, of numbers that were first cut to the middle half's range: (N,) from (N,)."""
+    low, high = x.quantile(0.25), x.quantile(0.75)
+    deviation, mean = torch.std_mean(x.clamp(low, high), correction=0)
+    return (x.clamp(low, high) - mean) / (deviation + 1e-8)
+
+
+normalize.harder(
+    "normalize_middle",
+    _normalize_middle,
+    (
+        "Where do the middle half's numbers begin, and where do they end?",
+        "`x.quantile(0.25)` and `x.quantile(0.75)`; `clamp` between the two comes first.",
+        "`x.clamp(x.quantile(0.25), x.quantile(0.75))`, and then as in `normalize`.",
+    ),
+    r"""
+    it cuts after normalising
+        The huge number has then moved the mean and the deviation already. Cut first.
+        - torch.std_mean(x.clamp(low, high), correction=0)
+        + torch.std_mean(x, correction=0)
+
+    nothing is cut
+        Cut what lies outside of the middle half: `clamp`.
+        - x.quantile(0.25), x.quantile(0.75)
+        + x.min(), x.max()
+
+    one side only is cut
+        A huge loss moves the mean as well as a huge gain.
+        - x.quantile(0.25), x
+        + x.min(), x
+    """,
+)
+
+
 # ---------------------------------------------------------------------- noise
 
 
@@ -450,3 +560,37 @@ the mean of squares stands where the square of the mean belongs
     - gradients.mean(dim=0).pow(2).sum()
     + gradients.pow(2).mean(dim=0).sum()
 """)
+
+
+def _batches_needed(gradients: Tensor) -> Tensor:
+    """How many estimates, averaged, have a noise of 0.1: a scalar, not rounded, from (S, P)."""
+    spread = gradients.var(dim=0).sum()
+    return spread / gradients.mean(dim=0).pow(2).sum() / 0.1
+
+
+noise.harder(
+    "batches_needed",
+    _batches_needed,
+    (
+        "What becomes of the spread, if k estimates are averaged? And of the mean?",
+        "The spread is divided by k, the mean stays. So the noise is divided by k.",
+        "`noise(gradients) / 0.1`",
+    ),
+    r"""
+    it multiplies by 0.1
+        The less noise is wanted, the more estimates are needed.
+        - / 0.1
+        + * 0.1
+
+    the root of the number is returned
+        An average of k has a deviation that is smaller by the root of k, but a spread, which is
+        its square, that is smaller by k.
+        - return spread / gradients.mean(dim=0).pow(2).sum() / 0.1
+        + return (spread / gradients.mean(dim=0).pow(2).sum() / 0.1).sqrt()
+
+    the number of estimates at hand is taken into account
+        The answer is about single estimates: however many were measured, it is the same.
+        - / 0.1
+        + / 0.1 / len(gradients)
+    """,
+)
