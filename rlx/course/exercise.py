@@ -125,10 +125,11 @@ class Exercise:
         hints: tuple[str, str, str],
         patches: str,
         call: Callable | None = None,
+        inputs: Callable[[Draw], tuple] | None = None,
     ) -> Exercise:
-        """An optional question of the same inputs as this exercise, with mistakes as `patches`.
+        """An optional question about this exercise's cases, with mistakes as `patches`.
 
-        `call` if this exercise's own cannot serve for both."""
+        `call` and `inputs` if this exercise's own cannot serve for both."""
         question = Exercise(
             name,
             chapter=self.chapter,
@@ -138,7 +139,7 @@ class Exercise:
             time_limit=self.time_limit,
             optional=True,
         )
-        question.cases, question.generator = self.cases, self.generator
+        question.cases, question.generator = self.cases, inputs or self.generator
         question.arguments = self.arguments
         question.patches(patches)
         return question

@@ -316,6 +316,13 @@ def _leave_one_out_loss(logprobs: Tensor, advantages: Tensor) -> Tensor:
     return -(logprobs * (advantages - others * (n > 1)) * (n > 1)).mean()
 
 
+def _few_steps(draw, n: int) -> tuple[Tensor, Tensor]:
+    """So few and so round that a difference of sums is not lost in their rounding."""
+    logprobs = -draw.floats(n, kinds="tenths whole").abs()
+    advantages = draw.floats(n, kinds="tenths whole")
+    return logprobs.requires_grad_(), advantages.requires_grad_(draw.flag())
+
+
 policy_gradient_loss.harder(
     "leave_one_out_loss",
     _leave_one_out_loss,
@@ -345,6 +352,7 @@ policy_gradient_loss.harder(
         - advantages.detach()
         + advantages
     """,
+    inputs=lambda draw: _few_steps(draw, draw.size(1, 20)),
 )
 
 
@@ -445,7 +453,7 @@ the small number is far too large
 
 def _normalize_middle(x: Tensor) -> Tensor:
     """`normalize`, of numbers that were first cut to the middle half's range: (N,) from (N,)."""
-    low, high = x.quantile(0.25), x.quantile(0.75)
+    low, high = (x.quantile(q, interpolation="nearest") for q in (0.25, 0.75))
     deviation, mean = torch.std_mean(x.clamp(low, high), correction=0)
     return (x.clamp(low, high) - mean) / (deviation + 1e-8)
 
@@ -455,8 +463,9 @@ normalize.harder(
     _normalize_middle,
     (
         "Where do the middle half's numbers begin, and where do they end?",
-        "`x.quantile(0.25)` and `x.quantile(0.75)`; `clamp` between the two comes first.",
-        "`x.clamp(x.quantile(0.25), x.quantile(0.75))`, and then as in `normalize`.",
+        '`x.quantile(0.25, interpolation="nearest")`, and 0.75; `clamp` between the two comes '
+        "first.",
+        "`x.clamp(low, high)` with these two, and then as in `normalize`.",
     ),
     r"""
     it cuts after normalising
@@ -466,14 +475,15 @@ normalize.harder(
 
     nothing is cut
         Cut what lies outside of the middle half: `clamp`.
-        - x.quantile(0.25), x.quantile(0.75)
-        + x.min(), x.max()
+        - 0.25, 0.75
+        + 0.0, 1.0
 
     one side only is cut
         A huge loss moves the mean as well as a huge gain.
-        - x.quantile(0.25), x
-        + x.min(), x
+        - 0.25, 0.75
+        + 0.0, 0.75
     """,
+    inputs=lambda draw: (draw.floats(draw.size(1, 200), kinds="tenths whole"),),
 )
 
 
