@@ -13,7 +13,7 @@ CHAPTERS = [
     ("04", "Memory", "recurrent policies, `evaluate`"),
     ("05", "REINFORCE", "`REINFORCE`"),
     ("06", "Baselines", "`ActorCritic`"),
-    ("07", "A2C and GAE", "`A2C`"),
+    ("07", "Advantages: n steps, GAE, and where an episode ends", "`A2C`"),
     ("08", "PPO", "`PPO`"),
     ("09", "Off-policy learning", "importance weights, `OffPAC`, V-trace"),
     ("10", "Q-learning", "`DQN`, double and recurrent"),
