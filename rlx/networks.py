@@ -35,7 +35,8 @@ def linear(n_in: int, n_out: int, gain: float = math.sqrt(2)) -> nn.Linear:
 
 def flat(states: Tensor) -> Tensor:
     """One row of numbers a state, (B, n), as layers take them: bytes and integers become floats."""
-    states = states.flatten(1)
+    if states.ndim != 2:
+        states = states.flatten(1)
     return states if states.is_floating_point() else states.to(torch.get_default_dtype())
 
 
