@@ -40,20 +40,6 @@ def flat(states: Tensor) -> Tensor:
     return states if states.is_floating_point() else states.to(torch.get_default_dtype())
 
 
-class Flat(nn.Module):
-    def forward(self, states: Tensor) -> Tensor:
-        return flat(states)
-
-
-def mlp(n_in: int, hidden: tuple[int, ...], activation: type[nn.Module] = nn.Tanh) -> nn.Sequential:
-    """Linear layers and an activation in turn, which is also the last, of size `hidden[-1]`."""
-    layers: list[nn.Module] = [Flat()]
-    for n_out in hidden:
-        layers += [linear(n_in, n_out), activation()]
-        n_in = n_out
-    return nn.Sequential(*layers)
-
-
 class ActionHead(nn.Module):
     """From features (B, F) to the ActionDistribution that an action space asks for.
 
@@ -181,8 +167,12 @@ class Network(Parametric):
         self.build()
 
     def body(self, n_more: int = 0) -> nn.Sequential:
-        """Layers that read the features, (B, n), and `n_more` numbers beside."""
-        return mlp(self.n_features + n_more, self.layers, self.activation)
+        """Linear layers, each with its activation, that read the features and `n_more` numbers."""
+        layers, n_in = [], self.n_features + n_more
+        for n_out in self.layers:
+            layers += [linear(n_in, n_out), self.activation()]
+            n_in = n_out
+        return nn.Sequential(*layers)
 
     def network(self, n_out: int, n_more: int = 0, gain: float = 1.0) -> nn.Sequential:
         """A body, and `n_out` numbers from it."""
