@@ -104,126 +104,173 @@ def _(draw):
     )
 
 
-ppo_clip_loss.mistake(
-    "it clips, and takes no minimum",
-    "Outside the interval yours is flat on both sides, also where the policy has moved the wrong "
-    "way: a good action that became less probable could never be won back. The minimum with the "
-    "product that is not clipped gives these rows their slope back.",
-    ("torch.minimum(ratio * advantages, clipped * advantages)", "(clipped * advantages)"),
-)
-ppo_clip_loss.mistake(
-    "the minimum is taken of the ratios, before the advantage multiplies",
-    "For good actions that is the same. For a bad one the smaller ratio gives the *larger* "
-    "product: what has become rare enough is still pushed down, without end, and what has become "
-    "too frequent is left as it is. Multiply first.",
+ppo_clip_loss.patches(r"""
+it clips, and takes no minimum
+    Outside the interval yours is flat on both sides, also where the policy has moved the
+    wrong way: a good action that became less probable could never be won back. The minimum
+    with the product that is not clipped gives these rows their slope back.
+    - torch.minimum(ratio * advantages, clipped * advantages)
+    + (clipped * advantages)
+
+the minimum is taken of the ratios, before the advantage multiplies
+    For good actions that is the same. For a bad one the smaller ratio gives the *larger*
+    product: what has become rare enough is still pushed down, without end, and what has
+    become too frequent is left as it is. Multiply first.
+    - torch.minimum(ratio * advantages, clipped * advantages)
+    + (torch.minimum(ratio, clipped) * advantages)
+
+the larger of the two products is taken
+    The objective is the smaller one, a lower bound. (Those who multiply by -1 first take
+    the maximum, of the two losses.) Yours stops the rows that went wrong and lets the
+    others run.
+    - torch.minimum
+    + torch.maximum
+
+the ratio is upside down
+    It is the new probability divided by the old: `logprobs - old_logprobs`. Turned round, a
+    good action makes itself less probable.
+    - logprobs - old_logprobs.detach()
+    + old_logprobs.detach() - logprobs
+
+the difference of the logarithms is taken for the ratio
+    The ratio is `exp` of it: 1, not 0, where nothing has moved.
+    - torch.exp(logprobs - old_logprobs.detach())
+    + logprobs - old_logprobs.detach()
+
+nothing is clipped
+    This is the ratio times the advantage, and every row pulls for ever.
+    - torch.minimum(ratio * advantages, clipped * advantages)
+    + (ratio * advantages)
+
+a gradient flows into the old log-probabilities
+    The value is right. But they belong to the policy that sampled, which is a constant by
+    now: `old_logprobs.detach()`.
+    - old_logprobs.detach()
+    + old_logprobs
+
+a gradient flows through the advantages
+    The value is right. But advantages are measurements: the loss would push the network
+    about that they come from. `advantages.detach()`.
+    - advantages.detach()
+    + advantages
+
+the old log-probabilities are not used
+    Your ratio is 1 whatever the policy has become. That is right in the first minibatch
+    only; from then on nothing is clipped.
+    - old_logprobs.detach()
+    + logprobs.detach()
+
+no gradient is left
+    The new log-probabilities are what is learned through: only the old ones are detached.
+    - torch.exp(logprobs -
+    + torch.exp(logprobs.detach() -
+
+the sign is wrong
+    The optimizer makes this number smaller, and the objective with it. Put a minus in
+    front.
+    - -torch.minimum
+    + torch.minimum
+
+it sums where it should average
+    A minibatch of twice the size would take twice the step: `.mean()`.
+    - .mean()
+    + .sum()
+
+it stops one step early: each row has a loss of its own
+    An optimizer needs a single number: average over the rows.
+    - .mean()
+    +
+
+the two bounds are exchanged
+    `low` is how far below 1 the ratio may go, `high` how far above.
+    - clamp(1 - low, 1 + high)
+    + clamp(1 - high, 1 + low)
+
+both bounds are made of `low`
+    The upper one is `1 + high`.
+    - 1 + high
+    + 1 + low
+
+both bounds are made of `high`
+    The lower one is `1 - low`.
+    - 1 - low
+    + 1 - high
+
+the interval lies around 0
+    A ratio of 1 means that nothing has moved: from `1 - low` to `1 + high`.
+    - clamp(1 - low, 1 + high)
+    + clamp(-low, high)
+
+only the upper bound is there
+    Bad actions are stopped by the lower one: without it they are pushed down without end.
+    - clamp(1 - low, 1 + high)
+    + clamp(max=1 + high)
+
+only the lower bound is there
+    Good actions are stopped by the upper one.
+    - clamp(1 - low, 1 + high)
+    + clamp(min=1 - low)
+
+the clipped ratio is not multiplied by the advantage
+    Both sides of the minimum are products with the advantage.
+    - clipped * advantages)
+    + clipped)
+
+only one side of the minimum has normalised advantages
+    A minimum compares two numbers of one scale. With two scales the clip acts on the rows
+    of one sign only. Normalise before the loss, or not at all.
+    - clipped * advantages)
+    + clipped * (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8))
+""")
+
+
+def _dual_clip_loss(
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, low: float, high: float
+) -> Tensor:
+    """The same, in which no bad action costs more than three times its advantage: a scalar."""
+    advantages = advantages.detach()
+    ratio = torch.exp(logprobs - old_logprobs.detach())
+    clipped = ratio.clamp(1 - low, 1 + high)
+    gains = torch.minimum(ratio * advantages, clipped * advantages)
+    bounded = torch.maximum(gains, 3 * advantages)
+    return -torch.where(advantages < 0, bounded, gains).mean()
+
+
+ppo_clip_loss.harder(
+    "dual_clip_loss",
+    _dual_clip_loss,
     (
-        "torch.minimum(ratio * advantages, clipped * advantages)",
-        "(torch.minimum(ratio, clipped) * advantages)",
+        "What a bad action gains is negative, without end. What is the least it may be?",
+        "Three times its advantage, which is negative: the larger of the two counts. Good actions "
+        "stay as they are.",
+        "`torch.where(advantages < 0, torch.maximum(gains, 3 * advantages), gains)`",
     ),
-)
-ppo_clip_loss.mistake(
-    "the larger of the two products is taken",
-    "The objective is the smaller one, a lower bound. (Those who multiply by -1 first take the "
-    "maximum, of the two losses.) Yours stops the rows that went wrong and lets the others run.",
-    ("torch.minimum", "torch.maximum"),
-)
-ppo_clip_loss.mistake(
-    "the ratio is upside down",
-    "It is the new probability divided by the old: `logprobs - old_logprobs`. Turned round, a "
-    "good action makes itself less probable.",
-    ("logprobs - old_logprobs.detach()", "old_logprobs.detach() - logprobs"),
-)
-ppo_clip_loss.mistake(
-    "the difference of the logarithms is taken for the ratio",
-    "The ratio is `exp` of it: 1, not 0, where nothing has moved.",
-    ("torch.exp(logprobs - old_logprobs.detach())", "logprobs - old_logprobs.detach()"),
-)
-ppo_clip_loss.mistake(
-    "nothing is clipped",
-    "This is the ratio times the advantage, and every row pulls for ever.",
-    ("torch.minimum(ratio * advantages, clipped * advantages)", "(ratio * advantages)"),
-)
-ppo_clip_loss.mistake(
-    "a gradient flows into the old log-probabilities",
-    "The value is right. But they belong to the policy that sampled, which is a constant by now: "
-    "`old_logprobs.detach()`.",
-    ("old_logprobs.detach()", "old_logprobs"),
-)
-ppo_clip_loss.mistake(
-    "a gradient flows through the advantages",
-    "The value is right. But advantages are measurements: the loss would push the network about "
-    "that they come from. `advantages.detach()`.",
-    ("advantages.detach()", "advantages"),
-)
-ppo_clip_loss.mistake(
-    "the old log-probabilities are not used",
-    "Your ratio is 1 whatever the policy has become. That is right in the first minibatch only; "
-    "from then on nothing is clipped.",
-    ("old_logprobs.detach()", "logprobs.detach()"),
-)
-ppo_clip_loss.mistake(
-    "no gradient is left",
-    "The new log-probabilities are what is learned through: only the old ones are detached.",
-    ("torch.exp(logprobs -", "torch.exp(logprobs.detach() -"),
-)
-ppo_clip_loss.mistake(
-    "the sign is wrong",
-    "The optimizer makes this number smaller, and the objective with it. Put a minus in front.",
-    ("-torch.minimum", "torch.minimum"),
-)
-ppo_clip_loss.mistake(
-    "it sums where it should average",
-    "A minibatch of twice the size would take twice the step: `.mean()`.",
-    (".mean()", ".sum()"),
-)
-ppo_clip_loss.mistake(
-    "it stops one step early: each row has a loss of its own",
-    "An optimizer needs a single number: average over the rows.",
-    (".mean()", ""),
-)
-ppo_clip_loss.mistake(
-    "the two bounds are exchanged",
-    "`low` is how far below 1 the ratio may go, `high` how far above.",
-    ("clamp(1 - low, 1 + high)", "clamp(1 - high, 1 + low)"),
-)
-ppo_clip_loss.mistake(
-    "both bounds are made of `low`",
-    "The upper one is `1 + high`.",
-    ("1 + high", "1 + low"),
-)
-ppo_clip_loss.mistake(
-    "both bounds are made of `high`",
-    "The lower one is `1 - low`.",
-    ("1 - low", "1 - high"),
-)
-ppo_clip_loss.mistake(
-    "the interval lies around 0",
-    "A ratio of 1 means that nothing has moved: from `1 - low` to `1 + high`.",
-    ("clamp(1 - low, 1 + high)", "clamp(-low, high)"),
-)
-ppo_clip_loss.mistake(
-    "only the upper bound is there",
-    "Bad actions are stopped by the lower one: without it they are pushed down without end.",
-    ("clamp(1 - low, 1 + high)", "clamp(max=1 + high)"),
-)
-ppo_clip_loss.mistake(
-    "only the lower bound is there",
-    "Good actions are stopped by the upper one.",
-    ("clamp(1 - low, 1 + high)", "clamp(min=1 - low)"),
-)
-ppo_clip_loss.mistake(
-    "the clipped ratio is not multiplied by the advantage",
-    "Both sides of the minimum are products with the advantage.",
-    ("clipped * advantages)", "clipped)"),
-)
-ppo_clip_loss.mistake(
-    "only one side of the minimum has normalised advantages",
-    "A minimum compares two numbers of one scale. With two scales the clip acts on the rows of one "
-    "sign only. Normalise before the loss, or not at all.",
-    (
-        "clipped * advantages)",
-        "clipped * (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8))",
-    ),
+    r"""
+    good actions are bounded, too
+        Three times a positive advantage is more than any gain: yours has no slope left there.
+        - torch.where(advantages < 0, bounded, gains).mean()
+        + bounded.mean()
+
+    the smaller of the two counts
+        Both are negative for a bad action, and a bound from below is the larger one.
+        - torch.maximum(gains, 3 * advantages)
+        + torch.minimum(gains, 3 * advantages)
+
+    the bound is 3, not three times the advantage
+        A row that is ten times as bad may cost ten times as much.
+        - 3 * advantages
+        + -3 * torch.ones_like(advantages)
+
+    only bad actions are learned from
+        Good actions gain what they did before, not 0.
+        - bounded, gains).mean()
+        + bounded, 0.0).mean()
+
+    nothing is bounded
+        This is the loss of before.
+        - torch.maximum(gains, 3 * advantages)
+        + gains
+    """,
 )
 
 
@@ -278,71 +325,107 @@ def _(draw):
     return old + moved, old
 
 
-approx_kl.mistake(
-    "the sign is wrong",
-    "A distance is not negative. Yours is $\\log r - (r - 1)$.",
-    ("torch.expm1(log_ratio) - log_ratio", "log_ratio - torch.expm1(log_ratio)"),
-)
-approx_kl.mistake(
-    "it measures in the other direction",
-    "Your ratio is old divided by new. The actions were taken by the old policy, so that the "
-    "average estimates KL(π_old, π) only with new divided by old.",
-    ("logprobs - old_logprobs", "old_logprobs - logprobs"),
-)
-approx_kl.mistake(
-    "it is the mean of -log r alone",
-    "That has the right mean, but it is negative in many a minibatch, and three or ten times as "
-    "noisy: $r - 1$, which is 0 on average, takes the noise out.",
-    ("torch.expm1(log_ratio) - log_ratio", "-log_ratio"),
-)
-approx_kl.mistake(
-    "it is the mean of log r",
-    "That is minus the noisy estimate.",
-    ("torch.expm1(log_ratio) - log_ratio", "log_ratio"),
-)
-approx_kl.mistake(
-    "it is half the square of log r",
-    "A good approximation near 1, known as k2, and too small or too large elsewhere: its mean is "
-    "not the KL.",
-    ("torch.expm1(log_ratio) - log_ratio", "log_ratio.pow(2) / 2"),
-)
-approx_kl.mistake(
-    "the -1 is missing",
-    "Where nothing has moved r is 1 and log r is 0, so yours is 1 there.",
-    ("torch.expm1(log_ratio)", "torch.exp(log_ratio)"),
-)
-approx_kl.mistake(
-    "log r is missing",
-    "$r - 1$ alone has the mean 0, however far the policies are apart.",
-    ("torch.expm1(log_ratio) - log_ratio", "torch.expm1(log_ratio)"),
-)
-approx_kl.mistake(
-    "it is summed, not averaged",
-    "Twice the rows would be twice the distance: `.mean()`.",
-    (".mean()", ".sum()"),
-)
-approx_kl.mistake(
-    "the average is taken first",
-    "You average the logarithms and compute with the average: rows that moved up and rows that "
-    "moved down cancel. Compute row by row.",
-    ("log_ratio = logprobs - old_logprobs", "log_ratio = (logprobs - old_logprobs).mean()"),
-)
-approx_kl.mistake(
-    "the rows are taken for a whole distribution",
-    "`kl_div`, and any sum of p log(p / q), wants the probabilities of *all* actions in one state. "
-    "These are the actions that were taken, one a state: being sampled weighs them already.",
+approx_kl.patches(r"""
+the sign is wrong
+    A distance is not negative. Yours is $\log r - (r - 1)$.
+    - torch.expm1(log_ratio) - log_ratio
+    + log_ratio - torch.expm1(log_ratio)
+
+it measures in the other direction
+    Your ratio is old divided by new. The actions were taken by the old policy, so that the
+    average estimates KL(π_old, π) only with new divided by old.
+    - logprobs - old_logprobs
+    + old_logprobs - logprobs
+
+it is the mean of -log r alone
+    That has the right mean, but it is negative in many a minibatch, and three or ten times
+    as noisy: $r - 1$, which is 0 on average, takes the noise out.
+    - torch.expm1(log_ratio) - log_ratio
+    + -log_ratio
+
+it is the mean of log r
+    That is minus the noisy estimate.
+    - torch.expm1(log_ratio) - log_ratio
+    + log_ratio
+
+it is half the square of log r
+    A good approximation near 1, known as k2, and too small or too large elsewhere: its mean
+    is not the KL.
+    - torch.expm1(log_ratio) - log_ratio
+    + log_ratio.pow(2) / 2
+
+the -1 is missing
+    Where nothing has moved r is 1 and log r is 0, so yours is 1 there.
+    - torch.expm1(log_ratio)
+    + torch.exp(log_ratio)
+
+log r is missing
+    $r - 1$ alone has the mean 0, however far the policies are apart.
+    - torch.expm1(log_ratio) - log_ratio
+    + torch.expm1(log_ratio)
+
+it is summed, not averaged
+    Twice the rows would be twice the distance: `.mean()`.
+    - .mean()
+    + .sum()
+
+the average is taken first
+    You average the logarithms and compute with the average: rows that moved up and rows
+    that moved down cancel. Compute row by row.
+    - log_ratio = logprobs - old_logprobs
+    + log_ratio = (logprobs - old_logprobs).mean()
+
+the rows are taken for a whole distribution
+    `kl_div`, and any sum of p log(p / q), wants the probabilities of *all* actions in one
+    state. These are the actions that were taken, one a state: being sampled weighs them
+    already.
+    - torch.expm1(log_ratio) - log_ratio).mean()
+    + -torch.exp(old_logprobs) * log_ratio).sum()
+
+each row is weighted by its probability, which sampling has done already
+    Frequent actions are in the table more often: the plain mean is the weighted one.
+    - torch.expm1(log_ratio) - log_ratio).mean()
+    + -torch.exp(old_logprobs) * log_ratio).mean()
+""")
+
+
+def _reverse_kl(logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
+    """mean(r log r - (r - 1)), of actions that π_old took: KL(π, π_old), a scalar from two (N,)."""
+    log_ratio = logprobs - old_logprobs
+    return (torch.exp(log_ratio) * log_ratio - torch.expm1(log_ratio)).mean()
+
+
+approx_kl.harder(
+    "reverse_kl",
+    _reverse_kl,
     (
-        "torch.expm1(log_ratio) - log_ratio).mean()",
-        "-torch.exp(old_logprobs) * log_ratio).sum()",
+        "KL(π, π_old) is the mean of log r over actions of π. Which weight makes a mean over "
+        "actions of π_old of it?",
+        "The weight is r. And again something with mean 0 takes the noise out: which sign makes "
+        "no row negative?",
+        "The mean of `ratio * log_ratio - (ratio - 1)`.",
     ),
-)
-approx_kl.mistake(
-    "each row is weighted by its probability, which sampling has done already",
-    "Frequent actions are in the table more often: the plain mean is the weighted one.",
-    (
-        "torch.expm1(log_ratio) - log_ratio).mean()",
-        "-torch.exp(old_logprobs) * log_ratio).mean()",
-    ),
+    r"""
+    the rows are not weighted by r
+        The actions are those of the old policy: π would have taken each r times as often.
+        - torch.exp(log_ratio) * log_ratio
+        + log_ratio
+
+    nothing takes the noise out
+        The mean is right, and rows are negative wherever r is below 1: subtract r - 1.
+        -  - torch.expm1(log_ratio)
+        +
+
+    r - 1 is added
+        It has to be subtracted for every row to be positive.
+        - log_ratio - torch.expm1(log_ratio)
+        + log_ratio + torch.expm1(log_ratio)
+
+    it is the distance of before
+        That one is seen from the old policy; here the mean is over actions of the new one.
+        - torch.exp(log_ratio) * log_ratio - torch.expm1(log_ratio)
+        + torch.expm1(log_ratio) - log_ratio
+    """,
 )
 
 
@@ -399,51 +482,52 @@ def _(draw):
     return old + moved, old, draw.one_of(0.2, 0.1, 0.37)
 
 
-clip_fraction.mistake(
-    "only ratios above the interval count",
-    "A row is outside below `1 - clip`, too: take the absolute value of `ratio - 1`.",
-    ("(ratio - 1).abs()", "(ratio - 1)"),
-)
-clip_fraction.mistake(
-    "only ratios below the interval count",
-    "A row is outside above `1 + clip`, too.",
-    ("(ratio - 1).abs()", "(1 - ratio)"),
-)
-clip_fraction.mistake(
-    "it counts the rows that are inside",
-    "The share that is asked for is 0 where nothing has moved.",
-    ("> clip", "<= clip"),
-)
-clip_fraction.mistake(
-    "the logarithm of the ratio is compared with the clip",
-    "Near 1 that is nearly the same, and further away it is not: log 0.81 = -0.21.",
-    ("(ratio - 1).abs()", "(logprobs - old_logprobs).abs()"),
-)
-clip_fraction.mistake(
-    "the ratio itself is compared with the clip",
-    "It is the distance from 1 that counts.",
-    ("(ratio - 1).abs()", "ratio"),
-)
-clip_fraction.mistake(
-    "the ratio is upside down",
-    "New divided by old: `logprobs - old_logprobs`.",
-    ("logprobs - old_logprobs)", "old_logprobs - logprobs)"),
-)
-clip_fraction.mistake(
-    "it is a number of rows, not a share",
-    "Divide by the rows: `.mean()`.",
-    (".mean()", ".sum()"),
-)
-clip_fraction.mistake(
-    "it is the mean distance from 1",
-    "Compare each row with `clip` first.",
-    ("((ratio - 1).abs() > clip).to(ratio.dtype)", "(ratio - 1).abs()"),
-)
-clip_fraction.mistake(
-    "the mean ratio is compared with the clip",
-    "Ratios above and below 1 cancel in the mean. Compare row by row.",
-    ("(ratio - 1).abs()", "(ratio.mean() - 1).abs()"),
-)
+clip_fraction.patches(r"""
+only ratios above the interval count
+    A row is outside below `1 - clip`, too: take the absolute value of `ratio - 1`.
+    - (ratio - 1).abs()
+    + (ratio - 1)
+
+only ratios below the interval count
+    A row is outside above `1 + clip`, too.
+    - (ratio - 1).abs()
+    + (1 - ratio)
+
+it counts the rows that are inside
+    The share that is asked for is 0 where nothing has moved.
+    - > clip
+    + <= clip
+
+the logarithm of the ratio is compared with the clip
+    Near 1 that is nearly the same, and further away it is not: log 0.81 = -0.21.
+    - (ratio - 1).abs()
+    + (logprobs - old_logprobs).abs()
+
+the ratio itself is compared with the clip
+    It is the distance from 1 that counts.
+    - (ratio - 1).abs()
+    + ratio
+
+the ratio is upside down
+    New divided by old: `logprobs - old_logprobs`.
+    - logprobs - old_logprobs)
+    + old_logprobs - logprobs)
+
+it is a number of rows, not a share
+    Divide by the rows: `.mean()`.
+    - .mean()
+    + .sum()
+
+it is the mean distance from 1
+    Compare each row with `clip` first.
+    - ((ratio - 1).abs() > clip).to(ratio.dtype)
+    + (ratio - 1).abs()
+
+the mean ratio is compared with the clip
+    Ratios above and below 1 cancel in the mean. Compare row by row.
+    - (ratio - 1).abs()
+    + (ratio.mean() - 1).abs()
+""")
 
 
 # ---------------------------------------------------------------------- minibatches
@@ -599,55 +683,49 @@ def _(draw):
     return torch.tensor(lengths), draw.integer(1, min(count, 9))
 
 
-minibatches.mistake(
-    "rows are drawn with replacement",
-    "Some rows come twice in a pass and others, a third of them, not at all. Shuffle, and cut.",
-    ("torch.randperm(count)", "torch.randint(count, (count,))"),
-)
-minibatches.mistake(
-    "the remainder is lost",
-    "Minibatches of `count // k` fragments leave up to k - 1 of them over, in every pass. Let the "
-    "sizes differ by one.",
-    ("count * part // k", "count // k * part"),
-)
-minibatches.mistake(
-    "the remainder becomes one more minibatch",
-    "`split(count // k)` makes as many parts of that size as it takes, which may be k + 1: and a "
-    "step on the few rows that were left counts as much as any. `k` is the number of parts.",
-    (
-        "[count * part // k for part in range(k + 1)]",
-        "[*range(0, count, count // k), count]",
-    ),
-)
-minibatches.mistake(
-    "the last minibatch is smaller than the others",
-    "`chunk(k)` rounds the size up and gives the last part what is left, or nothing at all. Sizes "
-    "that differ by one at most: `torch.tensor_split`, or cuts at `count * i // k`.",
-    ("count * part // k", "min(-(-count // k) * part, count)"),
-)
-minibatches.mistake(
-    "the rows are not shuffled",
-    "Each minibatch then holds neighbouring steps, which are alike, and every pass repeats the "
-    "same ones.",
-    ("torch.randperm(count)", "torch.arange(count)"),
-)
-minibatches.mistake(
-    "the order is random, and the same in every pass",
-    "You seed torch's generator, so each call draws the same numbers; and so does everybody else "
-    "who draws after you. Leave the generator alone.",
-    (
-        "order = torch.randperm(count).tolist()",
-        "torch.manual_seed(0); order = torch.randperm(count).tolist()",
-    ),
-)
-minibatches.mistake(
-    "the order is random, and the same in every pass, from a generator of its own",
-    "A generator that is made and seeded in the function gives the same order each time.",
-    (
-        "torch.randperm(count)",
-        "torch.randperm(count, generator=torch.Generator().manual_seed(0))",
-    ),
-)
+minibatches.patches(r"""
+rows are drawn with replacement
+    Some rows come twice in a pass and others, a third of them, not at all. Shuffle, and
+    cut.
+    - torch.randperm(count)
+    + torch.randint(count, (count,))
+
+the remainder is lost
+    Minibatches of `count // k` fragments leave up to k - 1 of them over, in every pass. Let
+    the sizes differ by one.
+    - count * part // k
+    + count // k * part
+
+the remainder becomes one more minibatch
+    `split(count // k)` makes as many parts of that size as it takes, which may be k + 1:
+    and a step on the few rows that were left counts as much as any. `k` is the number of
+    parts.
+    - [count * part // k for part in range(k + 1)]
+    + [*range(0, count, count // k), count]
+
+the last minibatch is smaller than the others
+    `chunk(k)` rounds the size up and gives the last part what is left, or nothing at all.
+    Sizes that differ by one at most: `torch.tensor_split`, or cuts at `count * i // k`.
+    - count * part // k
+    + min(-(-count // k) * part, count)
+
+the rows are not shuffled
+    Each minibatch then holds neighbouring steps, which are alike, and every pass repeats
+    the same ones.
+    - torch.randperm(count)
+    + torch.arange(count)
+
+the order is random, and the same in every pass
+    You seed torch's generator, so each call draws the same numbers; and so does everybody
+    else who draws after you. Leave the generator alone.
+    - order = torch.randperm(count).tolist()
+    + torch.manual_seed(0); order = torch.randperm(count).tolist()
+
+the order is random, and the same in every pass, from a generator of its own
+    A generator that is made and seeded in the function gives the same order each time.
+    - torch.randperm(count)
+    + torch.randperm(count, generator=torch.Generator().manual_seed(0))
+""")
 
 
 @minibatches.mistake(
@@ -719,14 +797,12 @@ def _fragments(lengths, k):
     return [order[count * i // k : count * (i + 1) // k] for i in range(k)]
 
 
-minibatches.mistake(
-    "the last fragment is left out",
-    "Every fragment is dealt: there are `len(lengths)` of them.",
-    (
-        "order = torch.randperm(count).tolist()",
-        "order = torch.randperm(max(count - 1, 1)).tolist()",
-    ),
-)
+minibatches.patches(r"""
+the last fragment is left out
+    Every fragment is dealt: there are `len(lengths)` of them.
+    - order = torch.randperm(count).tolist()
+    + order = torch.randperm(max(count - 1, 1)).tolist()
+""")
 
 
 # ---------------------------------------------------------------------- pull
@@ -783,68 +859,64 @@ def _(draw):
     return old + moved, old, advantages, draw.one_of(0.2, 0.1, 0.37)
 
 
-pull.mistake(
-    "every row outside the interval is stopped",
-    "Many texts say so. But a good action that has become *rarer* than the interval allows went "
-    "the wrong way, and the minimum lets it pull with all its force; likewise a bad action that "
-    "has become more frequent. Only the far side, in the direction of the advantage, is flat.",
-    (
-        "torch.where(advantages > 0, ratio > 1 + clip, ratio < 1 - clip)",
-        "(ratio - 1).abs() > clip",
-    ),
-)
-pull.mistake(
-    "the wrong side is stopped",
-    "A good action is stopped when it has become frequent enough, above `1 + clip`; a bad one when "
-    "it has become rare enough.",
-    ("advantages > 0", "advantages < 0"),
-)
-pull.mistake(
-    "no row is stopped",
-    "This is the slope of the ratio times the advantage, without the clip.",
-    (
-        "torch.where(stopped, 0.0, -ratio * advantages)",
-        "(-ratio * advantages)",
-    ),
-)
-pull.mistake(
-    "the ratio does not multiply",
-    "r is the exponential of log π less log π_old, and so its slope with respect to log π is r "
-    "itself, not 1: what has become twice as probable pulls twice as hard.",
-    ("-ratio * advantages", "-advantages"),
-)
-pull.mistake(
-    "the sign is turned round",
-    "The loss is minus the objective.",
-    ("-ratio * advantages", "ratio * advantages"),
-)
-pull.mistake(
-    "the slopes are not divided by N",
-    "The loss is a mean: each row has a share of 1/N in it.",
-    (" / len(ratio)", ""),
-)
-pull.mistake(
-    "stopped rows pull with the bound",
-    "Where the clipped product counts, it is a constant, and the slope of a constant is 0.",
-    ("stopped, 0.0, -ratio", "stopped, -ratio.clamp(1 - clip, 1 + clip) * advantages, -ratio"),
-)
-pull.mistake(
-    "good actions are never stopped",
-    "Above `1 + clip` a good action has no slope.",
-    ("ratio > 1 + clip", "ratio < 0"),
-)
-pull.mistake(
-    "bad actions are never stopped",
-    "Below `1 - clip` a bad action has no slope.",
-    ("ratio < 1 - clip", "ratio < 0"),
-)
-pull.mistake(
-    "the ratio is upside down",
-    "New divided by old: `logprobs - old_logprobs`.",
-    ("logprobs - old_logprobs", "old_logprobs - logprobs"),
-)
-pull.mistake(
-    "rows with an advantage of either sign are stopped above the interval",
-    "A bad action above the interval is the one that should be pulled down most.",
-    ("ratio < 1 - clip", "ratio > 1 + clip"),
-)
+pull.patches(r"""
+every row outside the interval is stopped
+    Many texts say so. But a good action that has become *rarer* than the interval allows
+    went the wrong way, and the minimum lets it pull with all its force; likewise a bad
+    action that has become more frequent. Only the far side, in the direction of the
+    advantage, is flat.
+    - torch.where(advantages > 0, ratio > 1 + clip, ratio < 1 - clip)
+    + (ratio - 1).abs() > clip
+
+the wrong side is stopped
+    A good action is stopped when it has become frequent enough, above `1 + clip`; a bad one
+    when it has become rare enough.
+    - advantages > 0
+    + advantages < 0
+
+no row is stopped
+    This is the slope of the ratio times the advantage, without the clip.
+    - torch.where(stopped, 0.0, -ratio * advantages)
+    + (-ratio * advantages)
+
+the ratio does not multiply
+    r is the exponential of log π less log π_old, and so its slope with respect to log π is
+    r itself, not 1: what has become twice as probable pulls twice as hard.
+    - -ratio * advantages
+    + -advantages
+
+the sign is turned round
+    The loss is minus the objective.
+    - -ratio * advantages
+    + ratio * advantages
+
+the slopes are not divided by N
+    The loss is a mean: each row has a share of 1/N in it.
+    -  / len(ratio)
+    +
+
+stopped rows pull with the bound
+    Where the clipped product counts, it is a constant, and the slope of a constant is 0.
+    - stopped, 0.0, -ratio
+    + stopped, -ratio.clamp(1 - clip, 1 + clip) * advantages, -ratio
+
+good actions are never stopped
+    Above `1 + clip` a good action has no slope.
+    - ratio > 1 + clip
+    + ratio < 0
+
+bad actions are never stopped
+    Below `1 - clip` a bad action has no slope.
+    - ratio < 1 - clip
+    + ratio < 0
+
+the ratio is upside down
+    New divided by old: `logprobs - old_logprobs`.
+    - logprobs - old_logprobs
+    + old_logprobs - logprobs
+
+rows with an advantage of either sign are stopped above the interval
+    A bad action above the interval is the one that should be pulled down most.
+    - ratio < 1 - clip
+    + ratio > 1 + clip
+""")
