@@ -186,10 +186,11 @@ def parts_of(space: spaces.Space) -> list[spaces.Space]:
     )
 
 
-def check_finite(table: Table) -> None:
+def check_finite(table: Table, rows: dict[str, Column] | None = None) -> None:
     """Raise ValueError for the first observation, reward or probability that is not a number.
 
-    Once a call, not once a step: it would cost as much as the environment."""
+    Once a call, not once a step: it would cost as much as the environment. `rows` are those of the
+    table, stacked, unless something went wrong before."""
 
     def check(
         what: str,
@@ -210,7 +211,7 @@ def check_finite(table: Table) -> None:
                 f"{what} not finite at step {t} of this call, environment {env}: {cause}"
             )
 
-    check("an observation is", table.observations)
+    check("an observation is", rows["states"] if rows else table.observations)
     check("a reward is", torch.from_numpy(np.array(table.rewards)))
     for t, ended, final in table.finals:
         if not final.isfinite().all():
@@ -223,5 +224,5 @@ def check_finite(table: Table) -> None:
     for steps in zip(*(list(dist.parameters()) for dist in table.dists)):
         if steps[0].shape[:1] == (table.envs.num_envs,):  # a logit of −inf forbids an action
             check("the policy's probabilities are", steps, lambda x: x < math.inf, torch.max, cause)
-    for steps in zip(*(row["actions"] for row in table.rows)):
+    for steps in rows["actions"] if rows else zip(*(row["actions"] for row in table.rows)):
         check("the policy's actions are", steps, cause=cause)

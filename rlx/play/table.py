@@ -85,7 +85,8 @@ class Table:
         of each of the first so many.
 
         Returns also the rewards and steps so far of the episodes in progress, (B,)."""
-        check_finite(self)
+        rows = join("the rows", torch.stack, self.rows)
+        check_finite(self, rows)
         n_rows, n_envs = len(self.rows), self.envs.num_envs
         fresh, ghost = np.stack(self.fresh), np.stack(self.ghost)
         border = n_rows > len(self.rewards)  # the last row was played, but not stepped from
@@ -130,7 +131,7 @@ class Table:
         start = flat(fresh, False)
         rollout = Rollout(
             lengths.tolist(),
-            **blank(self._columns(index), self._tensor(end_flat)),
+            **blank(self._columns(rows, index), self._tensor(end_flat)),
             rewards=self._tensor(flat(rewards, 0.0)),
             end=self._tensor(end_flat),
             terminated=self._tensor(flat(end & led_here, extra_terminated)),
@@ -154,12 +155,11 @@ class Table:
         rollout.finished = Finished(sums[over].tolist(), steps[over].tolist())
         return rollout, returns, counts
 
-    def _columns(self, index: np.ndarray) -> dict[str, Column]:
-        rows = torch.as_tensor(index, device=self.envs.device)
-        columns = apply(lambda x: x.flatten(0, 1), join("the rows", torch.stack, self.rows))
+    def _columns(self, rows: dict[str, Column], index: np.ndarray) -> dict[str, Column]:
+        columns, order = apply(lambda x: x.flatten(0, 1), rows), self._tensor(index)
         if self.end_rows:
             columns = join("the end rows", torch.cat, [columns, *self.end_rows])
-        return apply(lambda x: x.index_select(0, rows), columns)
+        return apply(lambda x: x.index_select(0, order), columns)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=self.envs.device)
