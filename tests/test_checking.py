@@ -16,9 +16,10 @@ import torch
 import rlx
 from rlx.course import NotYet, check, hint, progress, swap
 from rlx.course import checking as checking_module
+from rlx.course.card import Card
 from rlx.course.checking import examine
 from rlx.course.exercise import EXERCISES, Exercise, load
-from rlx.course.observe import OutOfTime, time_limit
+from rlx.course.observe import OutOfTime, short, time_limit
 from rlx.course.progress import folder, record
 
 
@@ -343,6 +344,20 @@ def test_a_card_reads_as_text_and_as_html(doubled):
 
 
 @pytest.mark.slow
+def test_a_card_stresses_words_and_shows_code_as_it_is():
+    sentence = "2 * 3 * 4, (N, *obs), `*code*` and *all of it*."
+    card = Card("x", "two *words* of `a * b * c`", [sentence])
+    page = card._repr_html_()
+    assert "two <em>words</em> of <code>a * b * c</code>" in page
+    assert "2 * 3 * 4, (N, *obs), <code>*code*</code> and <em>all of it</em>." in page
+
+
+def test_truth_values_are_shown_as_such():
+    assert short([True, False]) == "[True, False]"
+    assert short([1, 0]) == "[1, 0]"
+    assert short([[True], [False]]) == "[[True], [False]]"
+
+
 def test_plain_python_shows_the_sentences(tmp_path):
     code = (
         "from rlx.course import check\n"

@@ -1,5 +1,7 @@
 """Patterns in wrong numbers, and that nobody is told of a mistake that they have not made."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -217,11 +219,12 @@ def test_title_and_evidence_are_of_one_case(table):
 
 
 def test_the_same_inputs_come_again():
+    def made(case):
+        return re.sub(r"0x[0-9a-f]+", "0x…", str(case.inputs()))
+
     for exercise in load().values():
         for case in exercise.generated()[:5]:
-            assert str(case.inputs()) == str(case.inputs()) or exercise.name in (
-                "run_episode", "HideObservation",
-            )  # fmt: skip
+            assert made(case) == made(case), exercise.name
 
 
 def test_a_draw_is_made_again_from_its_choices_and_shrinks_to_the_simplest():

@@ -85,5 +85,10 @@ def show(card: Card, raised: bool = False) -> None:
 
 
 def code(text: str) -> str:
-    """As HTML, what is in backticks as code."""
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
+    """As HTML: what is in backticks as code, what is between asterisks stressed."""
+    parts = re.split(r"`([^`]*)`", html.escape(text))
+    parts[::2] = [
+        re.sub(r"(?<![\w*])\*(\w[\w ]*)\*(?![\w*])", r"<em>\1</em>", p) for p in parts[::2]
+    ]
+    parts[1::2] = [f"<code>{part}</code>" for part in parts[1::2]]
+    return "".join(parts)

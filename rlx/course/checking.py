@@ -62,7 +62,7 @@ def hint(name: str | Callable) -> None:
     exercise = find(getattr(name, "__name__", name))
     shown = _hints_shown[exercise.name] = min(_hints_shown.get(exercise.name, 0) + 1, 3)
     title = f"hint {shown} of {len(exercise.hints)}"
-    more = "" if shown == 3 else f'hint("{exercise.name}") again for the next one.'
+    more = "" if shown == 3 else f'`hint("{exercise.name}")` again for the next one.'
     show(Card(exercise.name, title, [exercise.hints[shown - 1]], [more] if more else [], "hint"))
 
 

@@ -7,13 +7,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
-
 from rlx.course.card import Card
 from rlx.course.exercise import Exercise, Mistake
 from rlx.course.findings import AFTER_PATTERNS, BEFORE_NUMBERS, first_difference, not_written
 from rlx.course.generate import shrink
-from rlx.course.observe import OutOfTime, alike, numbers, observe, same_values, short, time_limit
+from rlx.course.observe import (
+    OutOfTime,
+    alike,
+    numbers,
+    observe,
+    same_values,
+    short,
+    time_limit,
+    truths,
+)
 from rlx.course.patterns import as_if, pattern
 from rlx.course.trials import Trial, behaviour, try_one
 
@@ -40,8 +47,8 @@ def known(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake, Trial] | No
         ]
         shown = [t for t, same in telling if same]
         if shown and len(shown) >= 0.8 * len(telling):
-            # A wrong number shows more than an error does.
-            return mistake, min(shown, key=lambda t: bool(t.found.error))
+            # A wrong number shows more than a wrong gradient, and that more than an error.
+            return mistake, min(shown, key=lambda t: (bool(t.found.error), not t.wrong_values))
     return None
 
 
@@ -141,7 +148,7 @@ def _simplest(
 
 
 def _more(exercise: Exercise) -> list[str]:
-    return [f'hint("{exercise.name}") gives a hint.']
+    return [f'`hint("{exercise.name}")` gives a hint.']
 
 
 def _evidence(exercise: Exercise, trial: Trial) -> list[str]:
@@ -158,21 +165,27 @@ def _evidence(exercise: Exercise, trial: Trial) -> list[str]:
             x, y = numbers(want), numbers(got)
             if place and x is not None and x.size > 1:
                 at = f"row {place[0]}" if len(place) == 1 else f"entry {list(place)}"
-                flag = isinstance(want, torch.Tensor) and want.dtype == torch.bool
+                flag = truths(want)
                 a, b = (bool(v[place]) if flag else short(float(v[place])) for v in (x, y))
                 notes.append(f"With {trial.case.words}: {of}{at} should be {a}, yours is {b}.")
                 if x.size <= 16:
                     notes.append(f"All of {name or 'it'}: {short(want)}, yours: {short(got)}.")
             else:
-                notes.append(
-                    f"With {trial.case.words}: {of}should be {short(want)}, yours is {short(got)}."
-                )
+                both = f"should be {short(want)}, yours is {short(got)}"
+                if _both_lists(want, got) and len(both) > 150:
+                    both = f"should have {len(want)} entries, yours has {len(got)}"
+                notes.append(f"With {trial.case.words}: {of}{both}.")
     else:
         notes.append(f"Seen with {trial.case.words}.")
     inputs = [f"{name} = {short(value)}" for name, value in found.inputs.items() if _told(value)]
     if inputs:
         notes.append(f"Inputs: {', '.join(inputs)}.")
     return notes + _more(exercise)
+
+
+def _both_lists(want: Any, got: Any) -> bool:
+    """Of different lengths?"""
+    return isinstance(want, list) and isinstance(got, list) and len(want) != len(got)
 
 
 def _told(value: Any) -> bool:

@@ -150,8 +150,8 @@ def _raised(trial: Trial) -> Said:
             "what it returns cannot be used",
             f"Whoever calls it next gets an error: {type(error).__name__}: {text}",
         )
-    at = f" It was raised at {place}" if place else ""
-    return f"it raises {type(error).__name__}", (text + at).strip() or "It says nothing more."
+    said = f"Python says: {text}" if text else "It says nothing more."
+    return f"it raises {type(error).__name__}", said + (f" That was at {place}" if place else "")
 
 
 def _built(trial: Trial) -> Said:

@@ -370,13 +370,17 @@ def short(value: Any) -> str:
         return repr(value) if isinstance(value, (str, type(None))) else type(value).__name__
     if array.size > 16:
         return f"{_kind(value)} of shape {tuple(array.shape)}"
-    whole = isinstance(value, (bool, np.bool_)) or getattr(value, "dtype", None) in (
-        torch.bool,
-        np.dtype(bool),
-    )
-    if whole:
+    if truths(value):
         return str(array.astype(bool).tolist())
     return digits(array.tolist())
+
+
+def truths(value: Any) -> bool:
+    """Is it made of True and False?"""
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(map(truths, value))
+    kinds = (torch.bool, np.dtype(bool))
+    return isinstance(value, (bool, np.bool_)) or getattr(value, "dtype", None) in kinds
 
 
 def digits(value: Any) -> str:

@@ -533,7 +533,7 @@ discounted_return.harder(
         - t * gamma
         + gamma
 
-    γ = 0 is divided by
+    it divides by γ = 0
         At t = 0 the power is -1, and 0 to the power -1 does not exist. The first reward does not
         depend on γ: leave it out.
         - enumerate(rewards) if t

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -54,21 +52,22 @@ def _played_into_a_table(answer):
     return played_by(play)
 
 
-def _filled(answer, observations, rewards, ends):
+def _filled(answer, observations, rewards, episodes):
     """The table after some episodes; the actions are 10, 11, 12, …"""
-    table, t = {name: [] for name in COLUMNS}, 0
+    table, row, t = {name: [] for name in COLUMNS}, 0, 0
     executed, buffers = [], np.zeros((2, observations.shape[1]))  # written into by turns
-    for _, rows in itertools.groupby(zip(observations, rewards, ends), lambda row: row[2]):
-        seen, earned, how = zip(*rows)
-        buffers[0] = seen[0]
-        for k in range(len(seen) - 1):
+    for episode in episodes:
+        steps, how = int(episode.split()[0]), episode.split(", ")[1]
+        buffers[0] = observations[row]
+        for k in range(steps):
             state, next_state = buffers[k % 2], buffers[(k + 1) % 2]
-            next_state[:] = seen[k + 1]
-            over = how[0].split(" ", 1)[1] if k == len(seen) - 2 else ""
+            next_state[:] = observations[row + 1]
+            over = how if k == steps - 1 else ""
             flags = "terminated" in over, "truncated" in over
-            answer(table, state, 10 + t, earned[k], next_state, *flags)
-            t += 1
-        executed += [True] * (len(seen) - 1) + [False]
+            answer(table, state, 10 + t, rewards[row], next_state, *flags)
+            row, t = row + 1, t + 1
+        row += 1
+        executed += [True] * steps + [False]
     buffers[:] = 0.0  # as the next reset would
     if len(table["actions"]) == len(executed):  # in an end row any will do: it is never executed
         kept = zip(table["actions"], executed)
@@ -99,8 +98,8 @@ append.arguments = ["observations", "rewards", "episodes"]  # of a case, not of 
 
 
 def _episodes(*hows: tuple[int, str]) -> list[str]:
-    """For each row of the table, end rows included, its episode's number and end."""
-    return [f"{k}: {how}" for k, (steps, how) in enumerate(hows) for _ in range(steps + 1)]
+    """In words, for the card: how many steps each takes, and how it ends."""
+    return [f"{steps} steps, {how}" for steps, how in hows]
 
 
 append.case(

@@ -1,0 +1,77 @@
+"""Every card that `check` can show, on one page, to be read on screen in both colour schemes.
+
+    python tests/cards_page.py cards.html [EXERCISE...]
+
+The cards of all declared mistakes, of right and unwritten answers, and of the generic findings that
+test_checking.py and test_findings.py know. No test: it is for whoever changes the words.
+"""
+
+import html
+import sys
+from pathlib import Path
+
+import test_checking
+import test_findings
+
+from rlx.course.card import Card
+from rlx.course.checking import examine
+from rlx.course.exercise import Exercise, load
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 14px/1.5 system-ui, sans-serif; max-width: 760px; margin: 24px auto; padding: 0 12px; }
+body { background: #fff; color: rgba(0, 0, 0, 0.87); }
+code, pre { font-size: 90%; background: #efefef; }
+h2 { margin-top: 48px; }
+.rlx-card { margin: 18px 0; }
+@media (prefers-color-scheme: dark) {
+  body { background: #111; color: #fff; }
+  code, pre { background: #333; }
+}
+"""
+
+
+def cards(exercise: Exercise) -> list[Card]:
+    """Of a stub, of every declared mistake, and of the right answer."""
+
+    def stub(*args, **kwargs):
+        raise NotImplementedError
+
+    answers = [stub, *(mistake.coding for mistake in exercise.mistakes), exercise.reference]
+    return [examine(exercise, answer) for answer in answers]
+
+
+def findings() -> list[Card]:
+    """Those of answers that are no declared mistake."""
+    found = []
+    for module, fixture, answers in [
+        (test_checking, "doubled", test_checking.FINDINGS),
+        (test_findings, "table", test_findings.PATTERNS),
+    ]:
+        made = getattr(module, fixture).__wrapped__()
+        exercise = next(made)
+        found += [examine(exercise, answer) for answer in answers.values()]
+        next(made, None)
+    return found
+
+
+def page(sections: dict[str, list[Card]]) -> str:
+    parts = [
+        f"<h2>{html.escape(title)}</h2>" + "\n".join(card._repr_html_() for card in some)
+        for title, some in sections.items()
+    ]
+    head = f'<!doctype html><meta charset="utf-8"><title>cards</title><style>{STYLE}</style>'
+    return head + "\n".join(parts)
+
+
+def main() -> None:
+    target, *names = sys.argv[1:]
+    sections = {n: cards(e) for n, e in load().items() if not names or n in names}
+    if not names:
+        sections["findings"] = findings()
+    Path(target).write_text(page(sections), encoding="utf-8")
+    print(sum(map(len, sections.values())), "cards in", target)
+
+
+if __name__ == "__main__":
+    main()
