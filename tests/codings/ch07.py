@@ -155,3 +155,28 @@ def _(steps, gae_lambda):
 def _(steps, gae_lambda):
     weights = [(1 - gae_lambda) * gae_lambda**k for k in range(steps - 1)]
     return torch.tensor([gae_lambda ** (steps - 1) * 1.0, *reversed(weights)])
+
+
+def _column_by_column(rule):
+    """A function of one environment's columns, each by itself."""
+
+    def over(rewards, values, terminated, truncated, gamma, gae_lambda):
+        columns = []
+        for b in range(rewards.shape[1]):
+            column = rewards[:, b], values[:, b], terminated[:, b], truncated[:, b]
+            columns.append(rule(*column, gamma, gae_lambda))
+        return torch.stack(columns, dim=1)
+
+    return over
+
+
+@again("gae_side_by_side", "a cut is taken for a death")
+@_column_by_column
+def _(rewards, values, terminated, truncated, gamma, gae_lambda):
+    found, carry = torch.zeros_like(rewards), 0.0
+    for t in range(len(rewards) - 1, -1, -1):
+        alive = 0.0 if terminated[t] or truncated[t] else 1.0
+        carry = rewards[t] + alive * gamma * (values[t + 1] + gae_lambda * carry) - values[t]
+        if t == 0 or not (terminated[t - 1] or truncated[t - 1]):
+            found[t] = carry
+    return found

@@ -731,3 +731,143 @@ lambda_weights.mistake(
     "every sum has the same weight",
     "λ says how fast the weight falls with the length of the sum.",
 )(lambda steps, gae_lambda: torch.full((steps,), 1 / steps))
+
+
+# ---------------------------------------------------------------------- gae_side_by_side
+
+
+def _gae_side_by_side(
+    rewards: Tensor,
+    values: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    gamma: float,
+    gae_lambda: float,
+) -> Tensor:
+    """Advantages of what a vector environment of gymnasium returned: (T, B), 0 in ghost rows."""
+    over = terminated | truncated
+    ghost = torch.cat([torch.zeros_like(over[:1]), over[:-1]])
+    advantages, later = torch.zeros_like(rewards), torch.zeros_like(rewards[0])
+    for t in reversed(range(len(rewards))):
+        ahead = torch.where(terminated[t], 0.0, values[t + 1])
+        delta = rewards[t] + gamma * ahead - values[t]
+        later = delta + gamma * gae_lambda * torch.where(over[t], 0.0, later)
+        advantages[t] = torch.where(ghost[t], 0.0, later)
+    return advantages
+
+
+gae_side_by_side = Exercise(
+    "gae_side_by_side",
+    chapter="07",
+    reference=_gae_side_by_side,
+    optional=True,
+    also="rlx makes a table of these rows once, while it plays: a ghost row becomes the end row of "
+    "the episode before it. Then nobody has to think of it again.",
+    hints=(
+        "Which rows are ghosts? And which of the two flags says that the next row has no value, "
+        "which that the carry begins again?",
+        "A ghost row follows each row in which one of the flags is true; its own flags are false. "
+        "The value of the next row is that of the state that the step led to, also after a cut: "
+        "only `terminated` makes it 0. The carry begins again after either.",
+        "`ghost = torch.cat([torch.zeros_like(over[:1]), over[:-1]])` with `over = terminated | "
+        "truncated`; backwards over all rows, and `advantages[t] = torch.where(ghost[t], 0.0, "
+        "later)`.",
+    ),
+)
+
+
+def _side_by_side(rewards, values, ends) -> tuple[Tensor, ...]:
+    """`ends`: for each row and environment "-", or "t" or "c", for terminated or cut."""
+    flags = (torch.tensor([[one == kind for one in row] for row in ends]) for kind in "tc")
+    return torch.tensor(rewards), torch.tensor(values), *flags
+
+
+gae_side_by_side.case(
+    "one environment, cut after two steps, then a ghost row and a step; gamma 0.5, lambda 0.5",
+    lambda: (
+        *_side_by_side(
+            [[1.0], [2.0], [0.0], [4.0]], [[4.0], [8.0], [16.0], [2.0], [6.0]], ["-", "c", "-", "-"]
+        ),
+        *(0.5, 0.5),
+    ),
+)
+gae_side_by_side.case(
+    "one environment that terminates after two steps; gamma 0.5, lambda 0.5",
+    lambda: (
+        *_side_by_side(
+            [[1.0], [2.0], [0.0], [4.0]], [[4.0], [8.0], [16.0], [2.0], [6.0]], ["-", "t", "-", "-"]
+        ),
+        *(0.5, 0.5),
+    ),
+)
+gae_side_by_side.case(
+    "two environments; one terminates in the last row, one was cut before; gamma 0.9, lambda 0.8",
+    lambda: (
+        *_side_by_side(
+            [[1.0, 3.0], [-2.0, 0.0], [3.0, 1.0]],
+            [[3.0, 2.0], [5.0, 7.0], [7.0, 1.0], [2.0, 4.0]],
+            ["-c", "--", "t-"],
+        ),
+        *(0.9, 0.8),
+    ),
+)
+
+
+@gae_side_by_side.inputs
+def _(draw):
+    steps, envs = draw.size(1, 40), draw.integer(1, 4)
+    terminated, truncated = torch.zeros(2, steps, envs, dtype=torch.bool)
+    ghost = torch.zeros(steps + 1, envs, dtype=torch.bool)
+    for t in range(steps):
+        for b in range(envs):
+            if not ghost[t, b]:
+                how = draw.one_of("goes on", "cut", "goes on", "terminated", "both")
+                terminated[t, b] = how in ("terminated", "both")
+                truncated[t, b] = how in ("cut", "both")
+                ghost[t + 1, b] = how != "goes on"
+    dtype = draw.one_of(torch.float32, torch.float64)
+    rewards, values = draw.floats(steps, envs).to(dtype), draw.floats(steps + 1, envs).to(dtype)
+    flags = terminated, truncated
+    return rewards * ~ghost[:-1], values, *flags, draw.gamma(), draw.one_of(0.5, 0.9, 1.0, 0.0)
+
+
+gae_side_by_side.patches(r"""
+ghost rows have an advantage
+    In a ghost row the environment resets: the action was ignored. What is learned there says that
+    an episode's last state leads to the first one of the next. Put 0.
+    - torch.where(ghost[t], 0.0, later)
+    + later
+
+advantages leak through a cut
+    The carry begins again after either flag. Yours goes on after a cut, into a ghost row and the
+    next episode.
+    - torch.where(over[t], 0.0, later)
+    + torch.where(terminated[t], 0.0, later)
+
+a cut is taken for a death
+    Only termination makes the next value 0. After a cut, the next row holds the state in which we
+    stopped looking, and its value counts.
+    - torch.where(terminated[t], 0.0, values[t + 1])
+    + torch.where(over[t], 0.0, values[t + 1])
+
+a state after which nothing comes still has a value
+    Where the environment terminated there is no later: its value counts as 0.
+    - torch.where(terminated[t], 0.0, values[t + 1])
+    + values[t + 1]
+
+the last row is skipped
+    `values` has a row more than `rewards`: the last step's next value is there.
+    - range(len(rewards))
+    + range(len(rewards) - 1)
+
+the last step of an episode is taken for the ghost row
+    The flags stand in the row of the last step, which is a step like any other. The ghost row is
+    the one after it.
+    - ghost = torch.cat([torch.zeros_like(over[:1]), over[:-1]])
+    + ghost = over
+
+λ is missing
+    Each further TD error counts λ times as much.
+    - gamma * gae_lambda * torch
+    + gamma * torch
+""")
