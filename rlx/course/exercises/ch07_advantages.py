@@ -130,84 +130,86 @@ def _(draw):
     return *_drawn(draw, grad=True), draw.gamma()
 
 
-td_error.mistake(
-    "a state after which nothing comes still has a value",
-    "Where the environment terminated there is no later: V counts as 0 there, whatever the network "
-    "says of that state. Replace it by 0 where `terminated` is true, before you look ahead.",
-    ("torch.where(terminated, 0.0, values.detach())", "values.detach()"),
-)
-td_error.mistake(
-    "an episode that was cut is taken for one that terminated",
-    "You put 0 wherever an episode ends. A time limit stops our looking, not the world: the "
-    "end row's own value stands for all that was never seen. Only `terminated` makes it 0.",
-    ("torch.where(terminated, 0.0, values.detach())", "torch.where(end, 0.0, values.detach())"),
-)
-td_error.mistake(
-    "a gradient flows through the value of the next state",
-    "The numbers are right. But the square of this is a loss, and it must pull V(s) towards the "
-    "target, not the target towards V(s): `.detach()` what stands for the future.",
-    ("values.detach()", "values"),
-)
-td_error.mistake(
-    "no gradient is left",
-    "Both values are detached, so the square of this teaches nothing. Only the next state's value "
-    "is a constant; V(s) is what learns.",
-    ("ahead - values)", "ahead - values.detach())"),
-)
-td_error.mistake(
-    "the gradient flows through the wrong one of the two values",
-    "V(s) is what learns, and the next state's value is its target: you have detached the other.",
-    ("values.detach()", "values"),
-    ("ahead - values)", "ahead - values.detach())"),
-)
-td_error.mistake(
-    "the sign is turned round",
-    "Positive means better than expected: what is known now, less what was expected before.",
-    ("rewards + gamma * ahead - values", "values - rewards - gamma * ahead"),
-)
-td_error.mistake(
-    "the value of the state itself stands for that of the next",
-    "You read the same row twice. The state that the step led to stands one row further down.",
-    (".roll(-1)", ""),
-)
-td_error.mistake(
-    "it looks back in place of ahead",
-    "You use the value of the row *before*. `roll(-1)` moves each entry up by one, so that row t "
-    "sees row t + 1; `roll(1)` goes the other way.",
-    (".roll(-1)", ".roll(1)"),
-)
-td_error.mistake(
-    "γ is on the reward as well",
-    "The reward of this step comes now. It is the next state that lies one step ahead: only its "
-    "value is discounted.",
-    ("rewards + gamma * ahead", "gamma * (rewards + ahead)"),
-)
-td_error.mistake(
-    "γ is on the reward, and not on what comes later",
-    "You discount the step's own reward. It is the next state's value that lies one step ahead.",
-    ("rewards + gamma * ahead", "gamma * rewards + ahead"),
-)
-td_error.mistake(
-    "nothing is discounted",
-    "`gamma` is not used. What is expected one step later counts γ times as much.",
-    ("gamma * ahead", "ahead"),
-)
-td_error.mistake(
-    "the end rows are not 0",
-    "In an end row nothing was done: there is no step that could have turned out better or worse. "
-    "And the row below it belongs to another episode.",
-    ("torch.where(end, 0.0, rewards + gamma * ahead - values)", "rewards + gamma * ahead - values"),
-)
-td_error.mistake(
-    "V(s) is not subtracted",
-    "That is the target. The error is the target less what was expected: less V(s).",
-    (" - values", " + 0 * values"),
-)
-td_error.mistake(
-    "the reward is left out",
-    "A step brings a reward, and a new state. You compare only the two states.",
-    ("rewards + gamma", "gamma"),
-)
+td_error.patches(r"""
+a state after which nothing comes still has a value
+    Where the environment terminated there is no later: V counts as 0 there, whatever the
+    network says of that state. Replace it by 0 where `terminated` is true, before you look
+    ahead.
+    - torch.where(terminated, 0.0, values.detach())
+    + values.detach()
+
+an episode that was cut is taken for one that terminated
+    You put 0 wherever an episode ends. A time limit stops our looking, not the world: the end
+    row's own value stands for all that was never seen. Only `terminated` makes it 0.
+    - torch.where(terminated, 0.0, values.detach())
+    + torch.where(end, 0.0, values.detach())
+
+a gradient flows through the value of the next state
+    The numbers are right. But the square of this is a loss, and it must pull V(s) towards the
+    target, not the target towards V(s): `.detach()` what stands for the future.
+    - values.detach()
+    + values
+
+no gradient is left
+    Both values are detached, so the square of this teaches nothing. Only the next state's value
+    is a constant; V(s) is what learns.
+    - ahead - values)
+    + ahead - values.detach())
+
+the gradient flows through the wrong one of the two values
+    V(s) is what learns, and the next state's value is its target: you have detached the other.
+    - values.detach()
+    + values
+    - ahead - values)
+    + ahead - values.detach())
+
+the sign is turned round
+    Positive means better than expected: what is known now, less what was expected before.
+    - rewards + gamma * ahead - values
+    + values - rewards - gamma * ahead
+
+the value of the state itself stands for that of the next
+    You read the same row twice. The state that the step led to stands one row further down.
+    - .roll(-1)
+
+it looks back in place of ahead
+    You use the value of the row *before*. `roll(-1)` moves each entry up by one, so that row t
+    sees row t + 1; `roll(1)` goes the other way.
+    - .roll(-1)
+    + .roll(1)
+
+γ is on the reward as well
+    The reward of this step comes now. It is the next state that lies one step ahead: only its
+    value is discounted.
+    - rewards + gamma * ahead
+    + gamma * (rewards + ahead)
+
+γ is on the reward, and not on what comes later
+    You discount the step's own reward. It is the next state's value that lies one step ahead.
+    - rewards + gamma * ahead
+    + gamma * rewards + ahead
+
+nothing is discounted
+    `gamma` is not used. What is expected one step later counts γ times as much.
+    - gamma * ahead
+    + ahead
+
+the end rows are not 0
+    In an end row nothing was done: there is no step that could have turned out better or worse.
+    And the row below it belongs to another episode.
+    - torch.where(end, 0.0, rewards + gamma * ahead - values)
+    + rewards + gamma * ahead - values
+
+V(s) is not subtracted
+    That is the target. The error is the target less what was expected: less V(s).
+    -  - values
+    +  + 0 * values
+
+the reward is left out
+    A step brings a reward, and a new state. You compare only the two states.
+    - rewards + gamma
+    + gamma
+""")
 
 
 # ---------------------------------------------------------------------- n_step_returns
@@ -315,38 +317,56 @@ n_step_returns.mistake(
         rewards, values, end, terminated, gamma, n, value=lambda k, t: gamma if k else 1.0
     )
 )
-n_step_returns.mistake(
-    "there are n - 1 rewards in the sum",
-    "One is missing. With n = 1 the sum is the step's own reward and γ times the next row's V; "
-    "yours would be V alone.",
-    ("else n):", "else n - 1):"),
-)
-n_step_returns.mistake(
-    "there are n + 1 rewards in the sum",
-    "One too many. With n = 1 the sum is the step's own reward and γ times the next row's V.",
-    ("else n):", "else n + 1):"),
-)
-n_step_returns.mistake(
-    "the sum runs on into the next episode",
-    "A sum that reaches an end row stops there, with that row's V. What stands below it belongs "
-    "to another episode, which the action cannot have caused.",
-    (
-        "torch.where(end, v, rewards + gamma * returns.roll(-1))",
-        "rewards + gamma * returns.roll(-1)",
-    ),
-)
-n_step_returns.mistake(
-    "an episode that was cut is taken for one that terminated",
-    "You end with 0 wherever an episode ends. A time limit stops our looking, not the world: the "
-    "end row's own V stands for all that was never seen. Only `terminated` makes it 0.",
-    ("torch.where(terminated, 0.0, values)", "torch.where(end, 0.0, values)"),
-)
-n_step_returns.mistake(
-    "a state after which nothing comes still has a value",
-    "Where the environment terminated there is no later: V counts as 0 there, whatever the network "
-    "says of that state.",
-    ("torch.where(terminated, 0.0, values)", "values"),
-)
+n_step_returns.patches(r"""
+there are n - 1 rewards in the sum
+    One is missing. With n = 1 the sum is the step's own reward and γ times the next row's V;
+    yours would be V alone.
+    - else n):
+    + else n - 1):
+
+there are n + 1 rewards in the sum
+    One too many. With n = 1 the sum is the step's own reward and γ times the next row's V.
+    - else n):
+    + else n + 1):
+
+the sum runs on into the next episode
+    A sum that reaches an end row stops there, with that row's V. What stands below it belongs
+    to another episode, which the action cannot have caused.
+    - torch.where(end, v, rewards + gamma * returns.roll(-1))
+    + rewards + gamma * returns.roll(-1)
+
+an episode that was cut is taken for one that terminated
+    You end with 0 wherever an episode ends. A time limit stops our looking, not the world: the
+    end row's own V stands for all that was never seen. Only `terminated` makes it 0.
+    - torch.where(terminated, 0.0, values)
+    + torch.where(end, 0.0, values)
+
+a state after which nothing comes still has a value
+    Where the environment terminated there is no later: V counts as 0 there, whatever the
+    network says of that state.
+    - torch.where(terminated, 0.0, values)
+    + values
+
+nothing is discounted
+    `gamma` is not used, neither on the rewards nor on the value that ends the sum.
+    - gamma * returns
+    + returns
+
+n is not used: every sum goes to the end
+    That is what `n=None` asks for. With a number, stop after n rewards and put V there.
+    - len(v) if n is None else n
+    + len(v)
+
+None is taken for one step
+    `n=None` means as far as the episode goes.
+    - len(v) if n is None else n
+    + 1 if n is None else n
+
+V(s) is subtracted: that is an advantage
+    A return is asked for. Chapter 06 subtracts V(s) afterwards.
+    - return returns
+    + return returns - v
+""")
 n_step_returns.mistake(
     "the discount counts from the top of the table",
     "You weigh the reward in row k by γ to the power k, for every t. Seen from row t it lies k - t "
@@ -365,11 +385,6 @@ n_step_returns.mistake(
         value=lambda k, t: gamma**k,
     )
 )  # fmt: skip
-n_step_returns.mistake(
-    "nothing is discounted",
-    "`gamma` is not used, neither on the rewards nor on the value that ends the sum.",
-    ("gamma * returns", "returns"),
-)
 n_step_returns.mistake(
     "there is no value at the end of the sum",
     "After n rewards the episode goes on. What is expected from there is V of that row; without it "
@@ -395,16 +410,6 @@ def _only_whole_sums(rewards, values, end, terminated, gamma, n=None):
 
 
 n_step_returns.mistake(
-    "n is not used: every sum goes to the end",
-    "That is what `n=None` asks for. With a number, stop after n rewards and put V there.",
-    ("len(v) if n is None else n", "len(v)"),
-)
-n_step_returns.mistake(
-    "None is taken for one step",
-    "`n=None` means as far as the episode goes.",
-    ("len(v) if n is None else n", "1 if n is None else n"),
-)
-n_step_returns.mistake(
     "the end rows are 0",
     "An end row has no reward, but it has a value: its return is V, or 0 where terminated. Rows "
     "before it look there.",
@@ -412,11 +417,6 @@ n_step_returns.mistake(
     lambda rewards, values, end, terminated, gamma, n=None: torch.where(
         end, 0.0, _n_step_returns(rewards, values, end, terminated, gamma, n)
     )
-)
-n_step_returns.mistake(
-    "V(s) is subtracted: that is an advantage",
-    "A return is asked for. Chapter 06 subtracts V(s) afterwards.",
-    ("return returns", "return returns - v"),
 )
 
 
@@ -501,25 +501,64 @@ def _(draw):
     return *_drawn(draw, high=40), draw.gamma(), draw.one_of(0.5, 0.9, 1.0, 0.0, 0.95)
 
 
-gae.mistake(
-    "advantages leak through an episode that was cut into the one before",
-    "Your carry begins again where the environment terminated, and only there. At a cut it goes "
-    "on, so the last steps of one episode are praised for what happened in the next. Nothing "
-    "crosses a row where `end` is true.",
-    ("torch.where(end[t], 0.0,", "torch.where(terminated[t], 0.0,"),
-)
-gae.mistake(
-    "an episode that was cut is taken for one that terminated",
-    "You put 0 wherever an episode ends. A time limit stops our looking, not the world: the "
-    "end row's own value stands for all that was never seen. Only `terminated` makes it 0.",
-    ("torch.where(terminated, 0.0, values)", "torch.where(end, 0.0, values)"),
-)
-gae.mistake(
-    "a state after which nothing comes still has a value",
-    "Where the environment terminated there is no later: V counts as 0 there, whatever the network "
-    "says of that state.",
-    ("torch.where(terminated, 0.0, values)", "values"),
-)
+gae.patches(r"""
+advantages leak through an episode that was cut into the one before
+    Your carry begins again where the environment terminated, and only there. At a cut it goes
+    on, so the last steps of one episode are praised for what happened in the next. Nothing
+    crosses a row where `end` is true.
+    - torch.where(end[t], 0.0,
+    + torch.where(terminated[t], 0.0,
+
+an episode that was cut is taken for one that terminated
+    You put 0 wherever an episode ends. A time limit stops our looking, not the world: the end
+    row's own value stands for all that was never seen. Only `terminated` makes it 0.
+    - torch.where(terminated, 0.0, values)
+    + torch.where(end, 0.0, values)
+
+a state after which nothing comes still has a value
+    Where the environment terminated there is no later: V counts as 0 there, whatever the
+    network says of that state.
+    - torch.where(terminated, 0.0, values)
+    + values
+
+the table's last step is skipped
+    Your loop begins one row too early, so the last step gets 0, and those before it do not hear
+    of it. The last row is an end row, the one before it is a step: `reversed(range(len(v) -
+    1))`.
+    - len(v) - 1
+    + len(v) - 2
+
+λ is missing
+    Your carry is γ A, so every TD error to the end counts as if λ were 1: the return less V,
+    with all its noise.
+    - gamma * gae_lambda * later
+    + gamma * later
+
+γ is missing in the carry
+    The later TD errors lie later, too: γλ for each step.
+    - gamma * gae_lambda * later
+    + gae_lambda * later
+
+γ is missing in the TD error
+    V of the next row lies one step ahead: γ times it.
+    - gamma * v[t + 1]
+    + v[t + 1]
+
+it returns the λ-return, not the advantage
+    V(s) has been added, or never taken away. That sum is what the critic learns; the policy
+    needs how much *better* than V(s) the step was.
+    - return advantages
+    + return torch.where(end, 0.0, advantages + v)
+
+it is the TD error: nothing is carried
+    Each row is judged by its own step only, as if λ were 0.
+    -  + gamma * gae_lambda * later
+
+the sign is turned round
+    Positive means better than expected.
+    - return advantages
+    + return -advantages
+""")
 
 
 @gae.mistake(
@@ -551,15 +590,6 @@ def _seeded(rewards, values, end, terminated, gamma, gae_lambda):
     return advantages
 
 
-gae.mistake(
-    "the table's last step is skipped",
-    "Your loop begins one row too early, so the last step gets 0, and those before it do not hear "
-    "of it. The last row is an end row, the one before it is a step: "
-    "`reversed(range(len(v) - 1))`.",
-    ("len(v) - 1", "len(v) - 2"),
-)
-
-
 @gae.mistake(
     "each episode's last step is skipped",
     "It gets 0, and those before it do not hear of it. Its next state is the end row, which has a "
@@ -575,35 +605,6 @@ def _last_steps(rewards, values, end, terminated, gamma, gae_lambda):
     return advantages
 
 
-gae.mistake(
-    "λ is missing",
-    "Your carry is γ A, so every TD error to the end counts as if λ were 1: the return less V, "
-    "with all its noise.",
-    ("gamma * gae_lambda * later", "gamma * later"),
-)
-gae.mistake(
-    "γ is missing in the carry",
-    "The later TD errors lie later, too: γλ for each step.",
-    ("gamma * gae_lambda * later", "gae_lambda * later"),
-)
-gae.mistake(
-    "γ is missing in the TD error",
-    "V of the next row lies one step ahead: γ times it.",
-    ("gamma * v[t + 1]", "v[t + 1]"),
-)
-gae.mistake(
-    "it returns the λ-return, not the advantage",
-    "V(s) has been added, or never taken away. That sum is what the critic learns; the policy "
-    "needs how much *better* than V(s) the step was.",
-    ("return advantages", "return torch.where(end, 0.0, advantages + v)"),
-)
-gae.mistake(
-    "it is the TD error: nothing is carried",
-    "Each row is judged by its own step only, as if λ were 0.",
-    (" + gamma * gae_lambda * later", ""),
-)
-
-
 @gae.mistake(
     "the sum runs forward",
     "You carry from the row *before*: a step is praised for what came earlier, which it cannot "
@@ -617,13 +618,6 @@ def _forward(rewards, values, end, terminated, gamma, gae_lambda):
         before = torch.where(end[t], 0.0, delta + gamma * gae_lambda * before)
         advantages[t] = before
     return advantages
-
-
-gae.mistake(
-    "the sign is turned round",
-    "Positive means better than expected.",
-    ("return advantages", "return -advantages"),
-)
 
 
 # ---------------------------------------------------------------------- lambda_weights
@@ -677,12 +671,45 @@ def _(draw):
     return draw.integer(1, 60), draw.one_of(0.5, 0.9, 1.0, 0.0, 0.95, 0.3)
 
 
-lambda_weights.mistake(
-    "the weights do not add up to 1",
-    "You weigh the longest sum like the others. But all that would be longer end in the same end "
-    "row, so it stands for them as well: what is left over is its own.",
-    ("    weights[-1] = gae_lambda ** (steps - 1)\n", ""),
-)
+lambda_weights.patches(r"""
+the weights do not add up to 1
+    You weigh the longest sum like the others. But all that would be longer end in the same end
+    row, so it stands for them as well: what is left over is its own.
+    - weights[-1] = gae_lambda ** (steps - 1)
+
+1 - λ is missing
+    λ^(n-1) alone adds up to more than 1. All sums but the longest are weighed by 1 - λ, too.
+    - (1 - gae_lambda) * gae_lambda
+    + gae_lambda
+
+the power of λ begins at 1
+    The sum with a single reward counts 1 - λ, the next one (1 - λ) λ: the power is n - 1.
+    - torch.arange(steps)
+    + torch.arange(1, steps + 1)
+
+what is left over is not λ^(steps - 1)
+    Before the longest there are steps - 1 sums. Their weights add up to 1 - λ^(steps - 1).
+    - gae_lambda ** (steps - 1)
+    + gae_lambda ** steps
+
+the last weight is what is left over, and its own share a second time
+    λ^(steps - 1) is all that is left after the sums before it. You have added it to (1 - λ)
+    λ^(steps - 1).
+    - weights[-1] =
+    + weights[-1] +=
+
+the order is turned round
+    The first entry is that of the shortest sum, with a single reward.
+    - return weights
+    + return weights.flip(0)
+
+λ and 1 - λ are exchanged
+    With λ = 1 only the longest sum counts, with λ = 0 only the shortest. Yours do the opposite.
+    - (1 - gae_lambda) * gae_lambda ** torch
+    + gae_lambda * (1 - gae_lambda) ** torch
+    - gae_lambda ** (steps - 1)
+    + (1 - gae_lambda) ** (steps - 1)
+""")
 
 
 @lambda_weights.mistake(
@@ -695,38 +722,6 @@ def _rescaled(steps, gae_lambda):
     return weights / weights.sum()
 
 
-lambda_weights.mistake(
-    "1 - λ is missing",
-    "λ^(n-1) alone adds up to more than 1. All sums but the longest are weighed by 1 - λ, too.",
-    ("(1 - gae_lambda) * gae_lambda", "gae_lambda"),
-)
-lambda_weights.mistake(
-    "the power of λ begins at 1",
-    "The sum with a single reward counts 1 - λ, the next one (1 - λ) λ: the power is n - 1.",
-    ("torch.arange(steps)", "torch.arange(1, steps + 1)"),
-)
-lambda_weights.mistake(
-    "what is left over is not λ^(steps - 1)",
-    "Before the longest there are steps - 1 sums. Their weights add up to 1 - λ^(steps - 1).",
-    ("gae_lambda ** (steps - 1)", "gae_lambda ** steps"),
-)
-lambda_weights.mistake(
-    "the last weight is what is left over, and its own share a second time",
-    "λ^(steps - 1) is all that is left after the sums before it. You have added it to (1 - λ) "
-    "λ^(steps - 1).",
-    ("weights[-1] =", "weights[-1] +="),
-)
-lambda_weights.mistake(
-    "the order is turned round",
-    "The first entry is that of the shortest sum, with a single reward.",
-    ("return weights", "return weights.flip(0)"),
-)
-lambda_weights.mistake(
-    "λ and 1 - λ are exchanged",
-    "With λ = 1 only the longest sum counts, with λ = 0 only the shortest. Yours do the opposite.",
-    ("(1 - gae_lambda) * gae_lambda ** torch", "gae_lambda * (1 - gae_lambda) ** torch"),
-    ("gae_lambda ** (steps - 1)", "(1 - gae_lambda) ** (steps - 1)"),
-)
 lambda_weights.mistake(
     "every sum has the same weight",
     "λ says how fast the weight falls with the length of the sum.",
