@@ -248,6 +248,16 @@ def double_q_value(q_online: Tensor, q_target: Tensor) -> Tensor:
     return q_target.gather(1, q_online.argmax(dim=1, keepdim=True)).squeeze(1)
 
 
+def value_loss(values: Tensor, returns: Tensor, deviation: float = 1.0) -> Tensor:
+    """The mean squared error of the values, in units of `deviation` squared: a scalar from (N,).
+
+    mean_t ((V_t - G_t) / σ)². No gradient flows into the returns: they are measurements, also where
+    a value was used to make them (the semi-gradient of Sutton & Barto, 2018, section 9.3).
+    With σ the deviation of the returns, 1 is the loss of the best constant."""
+    _check(values=values, returns=returns)
+    return ((values - returns.detach()) / deviation).square().mean()
+
+
 @torch.no_grad()
 def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
     """The part of the returns' variance that the values predict: 1 - Var[G - V] / Var[G].

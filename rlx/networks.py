@@ -202,15 +202,10 @@ class Network(Parametric):
 
 class Policy(Network):
     """For the policy gradients, in any action space: one network for the actions and, with
-    `value`, another for the value. What a memory remembers is read by both.
-
-    Of the value's gradient only `value_share` reaches the memory: its error is by far the larger,
-    and what it teaches a shared memory drowns what the policy needs to remember. A memory of its
-    own would cost as much time again."""
+    `value`, another for the value. What a memory remembers is read by both."""
 
     activation = nn.Tanh
     kind: str | None = None  # the memory, unless another is asked for
-    value_share = 0.01
 
     def __init__(
         self,
@@ -229,9 +224,6 @@ class Policy(Network):
         dist = self.actor(features)
         if self.critic is None:
             return (dist,)
-        if self.memory:
-            # The same numbers, whatever the share; it scales the gradient.
-            features = torch.lerp(features.detach(), features, self.value_share)
         return dist, self.critic(features)
 
 

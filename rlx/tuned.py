@@ -8,7 +8,6 @@ The command line and the benchmarks read them here.
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from rlx import algos, critics, envs, networks
 from rlx.agent import Agent
+from rlx.algos.base import options_of
 
 ALGORITHMS: dict[str, type[algos.Algorithm]] = {
     "rf": algos.REINFORCE,
@@ -66,17 +66,6 @@ SOLVED = {
     "IncompleteCartPole-v1": 480.0,
     "Pendulum-v1": -200.0,
 }
-
-
-def options_of(kind: type[algos.Algorithm]) -> dict[str, inspect.Parameter]:
-    """What an algorithm can be told, by name: its own keywords, and those that it hands up."""
-    options: dict[str, inspect.Parameter] = {}
-    for one in reversed(kind.__mro__):
-        if "__init__" in vars(one):
-            for name, parameter in inspect.signature(one).parameters.items():
-                if parameter.kind is parameter.KEYWORD_ONLY:
-                    options[name] = parameter
-    return options
 
 
 def settings(algo: str, recurrent: bool = False) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import rlx
 from rlx import functional
 from rlx.agent import Runner
 from rlx.algos import A2C, PPO, REINFORCE, ActorCritic, OffPAC
+from rlx.algos.base import Targets
 from rlx.distributions import SquashedNormal
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
 
@@ -170,6 +171,18 @@ def parameters(policy):
 GAMMA, LAMBDA, LR, ENTROPY, GRAD_CLIP = 0.9, 0.8, 0.01, 0.03, 0.5
 
 
+# What earlier updates have left: the means of the returns and of their squares, of two of them.
+MOMENTS = [(1.0, 5.0), (4.0, 33.0)]
+
+
+def centre_and_scale(targets=()):
+    moments = MOMENTS + [
+        (sum(batch) / len(batch), sum(g * g for g in batch) / len(batch)) for batch in targets
+    ]
+    centre = sum(mean for mean, _ in moments) / len(moments)
+    return centre, (sum(square for _, square in moments) / len(moments) - centre**2) ** 0.5
+
+
 def descend(optimizer, loss):
     optimizer.zero_grad()
     loss.backward()
@@ -231,15 +244,17 @@ def restated(kind, policy, episodes, standardize, orders):
     optimizer = torch.optim.Adam(policy.parameters(), lr=LR)
     if kind is PPO:
         return restated_ppo(policy, optimizer, episodes, standardize, orders)
-    losses = []
+    losses, served = [], []
     batches = [episodes]
     if kind is OffPAC:
         shuffled = [episodes[k] for k in orders[0]]
         batches = [shuffled[:2], shuffled[2:]]  # at most three each, dealt evenly
     for batch in batches:
         logprobs, entropies, values, weights, targets = [], [], [], [], []
+        centre, scale = centre_and_scale(served)
         for episode in batch:
-            lp, entropy, v, _ = play(policy, episode, episode.steps + 1)
+            lp, entropy, raw, _ = play(policy, episode, episode.steps + 1)
+            v = [centre + scale * x for x in raw]
             if kind in (REINFORCE, ActorCritic):
                 target = monte_carlo(episode)
                 weight = [g - (0 if kind is REINFORCE else x.item()) for g, x in zip(target, v)]
@@ -248,7 +263,7 @@ def restated(kind, policy, episodes, standardize, orders):
             else:
                 weight, target = corrected(episode, v, lp)
             logprobs, entropies = logprobs + lp[:-1], entropies + entropy[:-1]
-            values, weights, targets = values + v[:-1], weights + weight, targets + target
+            values, weights, targets = values + raw[:-1], weights + weight, targets + target
         weight = tensor(weights, dtype=torch.float64)
         if kind is not OffPAC:
             weight = rescaled(weight, standardize)
@@ -256,7 +271,9 @@ def restated(kind, policy, episodes, standardize, orders):
             weight = weight / ((weight**2).mean().sqrt() + 1e-8)
         loss = -(torch.stack(logprobs) * weight).mean() - ENTROPY * torch.stack(entropies).mean()
         if kind is not REINFORCE:
-            error = torch.stack(values) - tensor(targets, dtype=torch.float64)
+            served.append(targets)
+            centre, scale = centre_and_scale(served)
+            error = torch.stack(values) - (tensor(targets, dtype=torch.float64) - centre) / scale
             loss = loss + 0.5 * (error**2).mean()
         losses.append(loss.item())
         descend(optimizer, loss)
@@ -266,9 +283,11 @@ def restated(kind, policy, episodes, standardize, orders):
 def restated_ppo(policy, optimizer, episodes, standardize, orders):
     clip, chunk, parts, losses = 0.2, 3, 4, []
     units = []  # what a minibatch must not cut: one row, or a fragment
+    centre, scale = centre_and_scale()
     for episode in episodes:
         with torch.no_grad():
             old, _, values, _ = play(policy, episode, episode.steps + 1)
+        values = [centre + scale * x for x in values]
         advantages, targets = estimates(episode, values, LAMBDA)
         size = 1 if episode.entering is None else chunk
         for a in range(0, episode.steps, size):
@@ -281,6 +300,7 @@ def restated_ppo(policy, optimizer, episodes, standardize, orders):
                 entry=h,
             )
             units.append((piece, old[unit], advantages[unit], targets[unit]))
+    centre, scale = centre_and_scale([[g for *_, targets in units for g in targets]])
     for order in orders:  # of each epoch
         for part in range(parts):
             bounds = (len(units) * part // parts, len(units) * (part + 1) // parts)
@@ -289,7 +309,7 @@ def restated_ppo(policy, optimizer, episodes, standardize, orders):
                 piece, old, advantages, targets = units[k]
                 lp, entropy, v, _ = play(policy, piece, len(old))
                 ratios += [(new - before).exp() for new, before in zip(lp, old)]
-                errors += [value - target for value, target in zip(v, targets)]
+                errors += [value - (target - centre) / scale for value, target in zip(v, targets)]
                 entropies, weights = entropies + entropy, weights + advantages
             for ratio, weight in zip(
                 ratios, rescaled(tensor(weights, dtype=torch.float64), standardize)
@@ -314,7 +334,22 @@ OPTIONS = {
 
 def make(kind, policy, agent=None, **options):
     common = dict(gamma=GAMMA, lr=LR, entropy_reg=ENTROPY, grad_clip=GRAD_CLIP)
-    return kind(agent or make_agent(), policy, **{**common, **OPTIONS[kind], **options})
+    algorithm = kind(agent or make_agent(), policy, **{**common, **OPTIONS[kind], **options})
+    algorithm.targets.moments.extend(MOMENTS)
+    return algorithm
+
+
+class Unscaled(Targets):
+    """V = v, for numbers worked out by hand."""
+
+    def update(self, returns):
+        pass
+
+
+def unscaled(kind, policy, **options):
+    algorithm = make(kind, policy, **options)
+    algorithm.targets = Unscaled()
+    return algorithm
 
 
 @of_all
@@ -354,9 +389,68 @@ def test_the_value_is_fitted_to_returns_as_they_are(kind, network, serve):
         policy = small(network)
         serve(fixed(policy, whole=kind not in ON_SEGMENTS)[1])
         options = {"standardize_return": standardize, **ONE_STEP.get(kind, {})}
-        losses.add(round(make(kind, policy, **options).update()["value_loss"], 9))
+        losses.add(round(unscaled(kind, policy, **options).update()["value_loss"], 9))
     assert len(losses) == 1
     assert losses.pop() > 2  # returns of variance 1 would be fitted better than that
+
+
+def test_targets_are_centred_and_scaled_over_ten_updates():
+    targets = Targets()
+    assert (targets.mean, targets.deviation) == (0.0, 1.0)
+    targets.update(tensor([1.0, 3.0]))
+    assert (targets.mean, targets.deviation) == (2.0, 1.0)
+    targets.update(tensor([6.0, 10.0, 8.0]))  # squares: 5, and 200 / 3
+    assert targets.mean == 5.0
+    assert targets.deviation == pytest.approx(math.sqrt((5 + 200 / 3) / 2 - 25))
+    targets.undo()
+    assert (targets.mean, targets.deviation) == (2.0, 1.0)
+    for _ in range(10):
+        targets.update(tensor([-1.0, -1.0, -7.0]))
+    assert targets.mean == pytest.approx(-3.0)
+    assert targets.deviation == pytest.approx(math.sqrt(8.0))  # what was before has left
+    other = Targets()
+    other.load_state_dict(targets.state_dict())
+    other.update(tensor([5.0]))
+    targets.update(tensor([5.0]))
+    assert (other.mean, other.deviation) == (targets.mean, targets.deviation)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e6, -1e-3])
+def test_equal_returns_can_be_learned(value):
+    """V is of the returns' own size then, and the loss and its gradient are of size 1."""
+    targets = Targets()
+    targets.update(torch.full((7,), value))
+    v = tensor([0.5], requires_grad=True)
+    fitted = targets.mean + targets.deviation * v
+    functional.value_loss(fitted, tensor([value]), targets.deviation).backward()
+    assert fitted.item() == pytest.approx(value, rel=1e-3, abs=1e-6)
+    assert v.grad.item() == pytest.approx(1.0, rel=0.05)  # 2 (0.5 - 0)
+
+
+@with_value
+@pytest.mark.parametrize("size", [2.0**-8, 2.0**20])
+def test_the_size_of_rewards_changes_nothing(kind, size, serve):
+    """With a network that begins at v = 0. The factor is a power of two, so that nothing rounds."""
+
+    def trained(size):
+        policy = Constant(0.0)
+        episodes, _ = fixed(small(MLPPolicy), whole=True)
+        for episode in episodes:
+            episode.rewards = [size * reward for reward in episode.rewards]
+        serve(table(episodes))
+        options = {"epochs": 2} if kind is PPO else {}
+        agent = make_agent()
+        agent.optimizer = torch.optim.SGD(policy.parameters(), lr=0.01)
+        algorithm = kind(agent, policy, standardize_return=True, **options)
+        torch.manual_seed(0)
+        for _ in range(5):
+            algorithm.update()
+        return parameters(policy)
+
+    torch.testing.assert_close(
+        trained(size), trained(1.0), rtol=0, atol=1e-6
+    )  # 1e-8 is added to a σ
+    assert (trained(1.0) != 0).any()
 
 
 class Constant(rlx.Parametric):
@@ -396,7 +490,7 @@ def test_a_cut_off_episode_bootstraps_and_a_terminated_one_does_not(kind, serve)
             episode.mu = policy(None, episode.states)[1].log_prob(episode.force, episode.gear)
         serve(table([episode]))
         options = {"value_coef": 1.0, "gamma": 0.5, **ONE_STEP.get(kind, {})}
-        assert make(kind, policy, **options).update()["value_loss"] == pytest.approx(loss)
+        assert unscaled(kind, policy, **options).update()["value_loss"] == pytest.approx(loss)
 
 
 @pytest.mark.parametrize("kind", [REINFORCE, ActorCritic])
@@ -415,7 +509,7 @@ def test_monte_carlo_returns_never_bootstrap(kind, serve, monkeypatch):
         for name in ("states", "force", "gear", "mu"):
             setattr(episode, name, getattr(episode, name)[:3])
         serve(table([episode]))
-        make(kind, policy, gamma=0.5, standardize_return=False, lr=0.0).update()
+        unscaled(kind, policy, gamma=0.5, standardize_return=False, lr=0.0).update()
     expected = [2.0, 2.0] if kind is REINFORCE else [-8.0, -8.0]
     assert [w.tolist() for w in seen] == [expected, expected]
 
@@ -806,8 +900,17 @@ def test_the_agents_own_optimizer_is_used(kind):
 @of_all
 def test_a_misspelt_option_is_an_error(kind):
     agent = make_agent("discrete")
-    with pytest.raises(TypeError, match="gama"):
+    name = kind.__name__
+    with pytest.raises(TypeError, match=f"^{name} has no option gama: did you mean gamma"):
         kind(agent, MLPPolicy(agent), gama=0.9)
+    with pytest.raises(TypeError, match=f"^{name} has no option xyz: there are lr, grad_clip"):
+        kind(agent, MLPPolicy(agent), xyz=0.9)
+
+
+def test_the_nearest_option_is_named():
+    agent = make_agent("discrete")
+    with pytest.raises(TypeError, match=r"^PPO has no option n_step: did you mean n_steps\?$"):
+        PPO(agent, MLPPolicy(agent), n_step=5)
 
 
 # ---------------------------------------------------------------------- what a policy must have
@@ -897,7 +1000,7 @@ def test_a_perfect_value_has_no_loss(serve):
         episode.rewards = [1.0] * episode.steps + [0.0]
         episode.terminated = False
     serve(table(episodes))
-    metrics = make(A2C, policy).update()
+    metrics = unscaled(A2C, policy).update()
     assert metrics["value_loss"] == pytest.approx(0.0, abs=1e-12)
 
 
@@ -914,7 +1017,7 @@ def test_explained_variance_is_of_the_values_before_the_step(kind, network, serv
     monkeypatch.setattr(
         functional, "explained_variance", lambda v, g: judged.append((v, g)) or original(v, g)
     )
-    metrics = make(kind, policy, **ONE_STEP.get(kind, {})).update()
+    metrics = unscaled(kind, policy, **ONE_STEP.get(kind, {})).update()
     ((judged_values, returns),) = judged
     expected = torch.stack(values).sort().values  # OffPAC shuffles its episodes
     torch.testing.assert_close(judged_values.detach().sort().values, expected, rtol=0, atol=1e-9)
@@ -976,10 +1079,29 @@ def test_returns_beyond_all_numbers(kind, standardize):
 
 @with_value
 def test_a_value_loss_beyond_all_numbers(kind):
-    algorithm = broken(kind, standardize_return=True)
+    algorithm = broken(kind)
     algorithm.update()
-    algorithm.agent.env.reward = 1e25  # a finite number, whose square is not
+    algorithm.value_coef = math.inf
     stops(algorithm, "value_loss is inf", "update 2")
+
+
+@with_value
+def test_returns_whose_squares_are_beyond_all_numbers_are_learned_from(kind):
+    algorithm = broken(kind, standardize_return=True)
+    for reward in (1e25, -1e25, 1e25):
+        algorithm.agent.env.reward = reward
+        metrics = algorithm.update()
+        assert metrics["value_loss"] < 20
+
+
+@with_value
+def test_a_step_that_was_not_taken_leaves_the_scale_of_values_as_it_was(kind):
+    algorithm = broken(kind, epochs=1, minibatches=1) if kind is PPO else broken(kind)
+    algorithm.update()
+    before = algorithm.targets.state_dict()
+    algorithm.agent.env.reward = 3e38  # returns are more than that, which is no number
+    stops(algorithm)
+    assert algorithm.targets.state_dict() == before
 
 
 @of_all

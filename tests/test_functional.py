@@ -372,6 +372,7 @@ COLUMNS = {
     F.policy_gradient_loss: ("logprobs", "advantages"),
     F.ppo_clip_loss: ("logprobs", "old_logprobs", "advantages"),
     F.td_target: ("rewards", "next_values", "terminated"),
+    F.value_loss: ("values", "returns"),
     F.explained_variance: ("values", "returns"),
     F.normalize: ("x", "mask"),
     F.approx_kl: ("logprobs", "old_logprobs"),
@@ -516,6 +517,16 @@ def test_double_q_target_asserts_shapes(online, target):
 )
 def test_explained_variance_by_hand(values, expected):
     close(F.explained_variance(tensor(values), tensor([1.0, 2.0, 3.0, 4.0])), expected)
+
+
+def test_value_loss_by_hand():
+    values, returns = tensor([1.0, 5.0]).requires_grad_(), tensor([4.0, 1.0]).requires_grad_()
+    close(F.value_loss(values, returns), 12.5)  # (9 + 16) / 2
+    loss = F.value_loss(values, returns, deviation=5.0)
+    close(loss, 0.5)
+    loss.backward()
+    close(values.grad, tensor([-3.0, 4.0]) / 25)
+    assert returns.grad is None  # a measurement
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 100, 4097])

@@ -17,6 +17,7 @@ import torch
 
 import rlx
 from rlx import cli, tuned
+from rlx.algos.base import options_of
 
 ROOT = Path(__file__).parents[1]
 ALGORITHMS = {
@@ -722,7 +723,7 @@ OF_OBJECTS = {"behaviour", "critic", "epsilon"}  # which no flag can give
 @pytest.mark.parametrize("algo", tuned.ALGORITHMS)
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_every_option_is_a_flag_and_every_tuned_value_an_option(algo, recurrent):
-    options = set(tuned.options_of(tuned.ALGORITHMS[algo]))
+    options = set(options_of(tuned.ALGORITHMS[algo]))
     assert {"lr", "grad_clip"} <= options
     settings = tuned.settings(algo, recurrent)
     assert options <= set(settings) <= options | {"num_envs"}
@@ -743,9 +744,9 @@ def test_a_subclass_has_the_options_of_all_above_it():
         def __init__(self, agent, policy, *, delay=3, mine=1, **options):
             super().__init__(agent, policy, **options)
 
-    defaults = {name: option.default for name, option in tuned.options_of(Mine).items()}
+    defaults = {name: option.default for name, option in options_of(Mine).items()}
     assert (defaults["delay"], defaults["mine"]) == (3, 1)
-    assert set(defaults) == {*tuned.options_of(rlx.algos.TD3), "mine"}
+    assert set(defaults) == {*options_of(rlx.algos.TD3), "mine"}
     assert {"lr", "passes", "target_noise"} < set(defaults)
 
 

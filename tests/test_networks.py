@@ -183,24 +183,6 @@ def test_unroll_has_the_gradient_of_torchs_packed_sequences(cls):
 
 
 @pytest.mark.parametrize("cls", [GRUPolicy, LSTMPolicy])
-def test_the_value_teaches_the_memory_a_little(cls):
-    def gradient(share):
-        torch.manual_seed(0)
-        policy = cls(spaces.Box(-1, 1, (3,)), SPACES["Box"][0], hidden=4)
-        policy.value_share = share
-        _, _, value = policy(None, torch.linspace(-1, 1, 15).view(5, 3))
-        value.sum().backward()
-        assert all(p.grad is None for p in policy.actor.parameters())
-        memory, critic = policy.memory.rnn.weight_ih_l0, policy.critic[1].weight
-        return value.detach(), memory.grad, critic.grad
-
-    whole, some = gradient(1.0), gradient(0.1)
-    assert_close(some[0], whole[0])
-    assert_close(some[1], 0.1 * whole[1])
-    assert_close(some[2], whole[2])
-
-
-@pytest.mark.parametrize("cls", [GRUPolicy, LSTMPolicy])
 @pytest.mark.parametrize("n_in", [2, 200])
 def test_small_observations_get_in(cls, n_in):
     """However many numbers there are, a gate's input is about twice as large as each of them."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch.nn.functional import mse_loss
-
 from rlx import functional
 from rlx.agent import Agent
 from rlx.algos.base import Algorithm
@@ -14,7 +12,8 @@ class A2C(Algorithm):
     """Advantage actor-critic (Mnih et al., 2016, synchronous), advantages by GAE.
 
     Each update plays `n_steps` in every environment and takes one gradient step. `gae_lambda` = 1
-    gives returns that bootstrap at the segment's end only. The policy's first extra is V.
+    gives returns that bootstrap at the segment's end only. The policy's
+    first extra is the value, standardised: V = μ + σ v (`Algorithm.targets`).
     """
 
     def __init__(
@@ -38,16 +37,16 @@ class A2C(Algorithm):
     def update(self) -> dict[str, float]:
         runner = self.agent(self.policy)
         rollout = runner.evaluate(runner.segment(self.n_steps, dry=True))
-        values = self.value_of(rollout)
-        rollout.gae(values.detach(), self.gamma, self.gae_lambda)
+        rollout.gae(self.value_of(rollout).detach(), self.gamma, self.gae_lambda)
         rollout = rollout[:-1]  # end rows have served: their values are in the targets
         values = self.value_of(rollout)
+        self.targets.update(rollout.returns)
         advantages = rollout.advantages
         if self.standardize_return:
             advantages = functional.normalize(advantages)
         losses = self.minimize(
             policy_loss=functional.policy_gradient_loss(rollout.logprobs, advantages),
-            value_loss=self.value_coef * mse_loss(values, rollout.returns),
+            value_loss=self.value_coef * self.value_loss(rollout),
             entropy_loss=-self.entropy_reg * self.entropy_of(rollout),
         )
         return self.report(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch.nn.functional import mse_loss
-
 from rlx import functional
 from rlx.agent import Agent
 from rlx.algos.base import Algorithm
@@ -13,8 +11,9 @@ from rlx.policy import Parametric
 class ActorCritic(Algorithm):
     """∇J ≈ mean over steps of (G_t − V(s_t)) ∇ log π(a_t | s_t) (Sutton & Barto, 2018, 13.4).
 
-    The first extra that the policy returns is V. It is fitted to the returns as they are, also when
-    `standardize_return` rescales the advantages: a value of rescaled returns would mean nothing.
+    The policy's first extra is the value, standardised: V = μ + σ v (`Algorithm.targets`). It is
+    fitted to the returns as they are, also when `standardize_return` rescales the advantages of a
+    batch: a value of returns that each batch rescales otherwise would mean nothing.
     Monte-Carlo returns never bootstrap: an episode cut by `horizon` counts as over.
     """
 
@@ -41,13 +40,14 @@ class ActorCritic(Algorithm):
         rollout.mc_returns(self.gamma)
         rollout = rollout[:-1]  # no action was taken in the end state
         rollout = self.agent(self.policy).evaluate(rollout)
-        values = self.value_of(rollout)
-        advantages = rollout.returns - values.detach()
+        values = self.value_of(rollout).detach()
+        advantages = rollout.returns - values
+        self.targets.update(rollout.returns)
         if self.standardize_return:
             advantages = functional.normalize(advantages)
         losses = self.minimize(
             policy_loss=functional.policy_gradient_loss(rollout.logprobs, advantages),
-            value_loss=self.value_coef * mse_loss(values, rollout.returns),
+            value_loss=self.value_coef * self.value_loss(rollout),
             entropy_loss=-self.entropy_reg * self.entropy_of(rollout),
         )
         return self.report(

@@ -3,16 +3,60 @@
 from __future__ import annotations
 
 import copy
+import difflib
+import inspect
 from collections import deque
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rlx import functional
 from rlx.agent import Agent
 from rlx.policy import Parametric
 from rlx.rollout import Rollout
+
+
+class Targets:
+    """Mean μ and deviation σ of what values were fitted to in the last ten updates: V = μ + σ v.
+
+    The network answers v, whose size is about 1 whatever the rewards are. So its error does not
+    drown the policy's loss, and it need not grow for hundreds of steps before it is of any use
+    (van Hasselt et al., 2016, "Learning values across many orders of magnitude", without keeping
+    V as it was when μ and σ change). Before the first update μ is 0 and σ is 1."""
+
+    def __init__(self) -> None:
+        self.moments: deque[tuple[float, float]] = deque(maxlen=10)
+
+    @property
+    def mean(self) -> float:
+        return fmean(mean for mean, _ in self.moments) if self.moments else 0.0
+
+    @property
+    def deviation(self) -> float:
+        if not self.moments:
+            return 1.0
+        # Equal returns have none; and if σ were far smaller, single precision would lose v in V.
+        least = 1e-4 * abs(self.mean) + 1e-8
+        return max(fmean(square for _, square in self.moments) - self.mean**2, least**2) ** 0.5
+
+    def update(self, returns: Tensor) -> None:
+        """Take in the returns of one update, (N,), without end rows."""
+        returns = returns.detach().double()
+        self.moments.append((returns.mean().item(), returns.square().mean().item()))
+
+    def undo(self) -> None:
+        """Forget the last update's: the step was not taken."""
+        if self.moments:
+            self.moments.pop()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"moments": list(self.moments)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.moments = deque(map(tuple, state["moments"]), maxlen=self.moments.maxlen)
 
 
 class Algorithm:
@@ -24,6 +68,9 @@ class Algorithm:
     there are any; or a list of one for each of these. `grad_clip` bounds the gradient's norm (0:
     not at all). `steps`, `episodes` and `updates` count what has been done so far,
     `recent` holds the returns of the last 100 episodes.
+
+    One that learns a value reads it by `value_of` and fits it by `value_loss`, which do with
+    `targets` what makes them independent of the size of the returns.
     """
 
     counters = ("updates", "steps", "episodes", "seconds")
@@ -36,7 +83,10 @@ class Algorithm:
         *critics: nn.Module,
         lr: float | list[float] = 3e-3,
         grad_clip: float = 0.0,
+        **unknown: Any,
     ) -> None:
+        for name in unknown:
+            raise TypeError(f"{type(self).__name__} has no option {name}: {self._nearest(name)}")
         self.agent, self.policy, self.grad_clip = agent, policy, grad_clip
         trained = (policy, *critics)
         if agent.optimizer is None:
@@ -56,6 +106,7 @@ class Algorithm:
                 )
         self.updates = self.steps = self.episodes = 0
         self.seconds = 0.0  # spent in the training loop
+        self.targets = Targets()
         self.recent: deque[float] = deque(maxlen=100)
 
     def update(self) -> dict[str, float]:
@@ -63,14 +114,20 @@ class Algorithm:
         raise NotImplementedError
 
     def value_of(self, rollout: Rollout) -> Tensor:
-        """V at each row, (N,): the first extra that the policy returned."""
+        """V at each row, (N,): μ + σ v, where v is the first extra that the policy returned."""
         if not rollout.others:
             raise ValueError(
                 f"{type(self).__name__} needs the value of each state, which this "
                 f"{type(self.policy).__name__} does not return: its forward must return "
                 "recur_state, dist, value (the policies of rlx.networks do so with value=True)"
             )
-        return rollout.others[0]
+        return self.targets.mean + self.targets.deviation * rollout.others[0]
+
+    def value_loss(self, rollout: Rollout) -> Tensor:
+        """The mean squared error of V as a predictor of the returns, in units of σ²: a scalar."""
+        return functional.value_loss(
+            self.value_of(rollout), rollout.returns, self.targets.deviation
+        )
 
     def entropy_of(self, rollout: Rollout) -> Tensor:
         """The mean entropy of the rows, a scalar with gradient.
@@ -102,6 +159,7 @@ class Algorithm:
 
     def _check_finite(self, name: str, number: Tensor) -> None:
         if not number.isfinite():
+            self.targets.undo()
             raise FloatingPointError(
                 f"{name} is {number.item()} in update {self.updates + 1}: this step was not taken, "
                 "the policy still is what the step before made it. Often the learning rate is "
@@ -149,7 +207,23 @@ class Algorithm:
             setattr(self, name, state["counters"][name])
         self.recent = deque(state["recent"], maxlen=self.recent.maxlen)
 
+    def _nearest(self, name: str) -> str:
+        options = options_of(type(self))
+        near = difflib.get_close_matches(name, options)
+        return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(options)}"
+
     def _parts(self) -> dict[str, Any]:
         """Everything of ours that has a state of its own: modules, optimizers, schedules."""
         parts = {**vars(self), "optimizer": self.agent.optimizer}
         return {name: part for name, part in parts.items() if hasattr(part, "load_state_dict")}
+
+
+def options_of(kind: type[Algorithm]) -> dict[str, inspect.Parameter]:
+    """What an algorithm can be told, by name: its own keywords, and those that it hands up."""
+    options: dict[str, inspect.Parameter] = {}
+    for one in reversed(kind.__mro__):
+        if "__init__" in vars(one):
+            for name, parameter in inspect.signature(one).parameters.items():
+                if parameter.kind is parameter.KEYWORD_ONLY:
+                    options[name] = parameter
+    return options

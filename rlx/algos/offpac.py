@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import mse_loss
 
 from rlx import functional
 from rlx.agent import Agent
@@ -23,7 +22,7 @@ class OffPAC(Algorithm):
     and stores them with their log-probabilities μ; the newest `rbsize` episodes are kept. Then it
     makes one pass over all that is stored, in random minibatches of at most `batch_size` episodes.
     An episode leaves after its `max_rbusage`-th pass. Per-decision weights π/μ are clipped at 1.
-    The policy's first extra is V.
+    The policy's first extra is the value, standardised: V = μ + σ v (`Algorithm.targets`).
     """
 
     def __init__(
@@ -83,13 +82,14 @@ class OffPAC(Algorithm):
         new.vtrace(values.detach(), log_ratios, self.gamma, self.gae_lambda)
         new = new[:-1]  # end rows have served: their values are in the targets
         values, advantages = self.value_of(new), new.advantages
+        self.targets.update(new.returns)
         if self.standardize_return:
             # Only the scale. These are weighted: E[w A ∇log π] is the gradient, E[(w A - b) ∇log π]
             # is not, for a baseline costs nothing only inside the weight. V is one already.
             advantages = advantages / (advantages.square().mean().sqrt() + 1e-8)
         losses = self.minimize(
             policy_loss=functional.policy_gradient_loss(new.logprobs, advantages),
-            value_loss=self.value_coef * mse_loss(values, new.returns),
+            value_loss=self.value_coef * self.value_loss(new),
             entropy_loss=-self.entropy_reg * self.entropy_of(new),
         )
         return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch.nn.functional import mse_loss
 
 from rlx import functional
 from rlx.agent import Agent
@@ -20,8 +19,8 @@ class PPO(Algorithm):
     `minibatches` parts. Recurrent policies keep sequences whole, cut into fragments of `chunk` rows
     that begin with their stored recurrent state.
     `target_kl` ends an update after the first pass over which the policy had moved that far on
-    average. The value is fitted to the returns as they are; `standardize_return` rescales each
-    minibatch's advantages.
+    average. `standardize_return` rescales each minibatch's advantages. The policy's first extra is
+    the value, standardised: V = μ + σ v (`Algorithm.targets`).
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class PPO(Algorithm):
             passes += epoch
             if self.target_kl and np.mean([one["approx_kl"] for one in epoch]) > self.target_kl:
                 break
-        values = self.value_of(rollout)
+        values = rollout.returns - rollout.advantages  # what was expected before the update
         return self.report(
             rollout,
             explained_variance=functional.explained_variance(values, rollout.returns).item(),
@@ -71,7 +70,9 @@ class PPO(Algorithm):
         runner = self.agent(self.policy)
         rollout = runner.evaluate(runner.segment(self.n_steps, dry=True))
         rollout.gae(self.value_of(rollout), self.gamma, self.gae_lambda)
-        return rollout[:-1]  # end rows have served: their values are in the targets
+        rollout = rollout[:-1]  # end rows have served: their values are in the targets
+        self.targets.update(rollout.returns)
+        return rollout
 
     def split(self, rollout: Rollout) -> list[Rollout]:
         """Shuffled minibatches: of rows, or of fragments for a recurrent policy."""
@@ -81,7 +82,7 @@ class PPO(Algorithm):
     def improve(self, batch: Rollout) -> dict[str, float]:
         """One gradient step on the clipped surrogate."""
         new = self.agent(self.policy).evaluate(batch)
-        values, entropy = self.value_of(new), self.entropy_of(new)
+        entropy = self.entropy_of(new)
         advantages = batch.advantages
         if self.standardize_return:
             advantages = functional.normalize(advantages)
@@ -89,7 +90,7 @@ class PPO(Algorithm):
             policy_loss=functional.ppo_clip_loss(
                 new.logprobs, batch.logprobs, advantages, self.clip
             ),
-            value_loss=self.value_coef * mse_loss(values, batch.returns),
+            value_loss=self.value_coef * self.value_loss(new),
             entropy_loss=-self.entropy_reg * entropy,
         )
         with torch.no_grad():
