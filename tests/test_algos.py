@@ -274,7 +274,7 @@ def restated(kind, policy, episodes, standardize, orders):
             served.append(targets)
             centre, scale = centre_and_scale(served)
             error = torch.stack(values) - (tensor(targets, dtype=torch.float64) - centre) / scale
-            loss = loss + 0.5 * (error**2).mean()
+            loss = loss + 0.25 * (error**2).mean()
         losses.append(loss.item())
         descend(optimizer, loss)
     return sum(losses) / len(losses)
@@ -317,7 +317,7 @@ def restated_ppo(policy, optimizer, episodes, standardize, orders):
                 worse = torch.minimum(ratio * weight, ratio.clamp(1 - clip, 1 + clip) * weight)
                 loss = loss - worse / len(ratios)
             loss = loss - ENTROPY * torch.stack(entropies).mean()
-            loss = loss + 0.5 * (torch.stack(errors) ** 2).mean()
+            loss = loss + 0.25 * (torch.stack(errors) ** 2).mean()
             losses.append(loss.item())
             descend(optimizer, loss)
     return sum(losses) / len(losses)

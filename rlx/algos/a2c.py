@@ -25,7 +25,7 @@ class A2C(Algorithm):
         gamma: float = 0.99,
         gae_lambda: float = 0.95,
         standardize_return: bool = False,
-        value_coef: float = 0.5,
+        value_coef: float = 0.25,
         entropy_reg: float = 0.01,
         **options: float,
     ) -> None:

@@ -26,7 +26,7 @@ class ActorCritic(Algorithm):
         horizon: int | None = None,
         gamma: float = 0.99,
         standardize_return: bool = True,
-        value_coef: float = 0.5,
+        value_coef: float = 0.25,
         entropy_reg: float = 0.01,
         **options: float,
     ) -> None:

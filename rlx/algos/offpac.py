@@ -38,7 +38,7 @@ class OffPAC(Algorithm):
         gamma: float = 0.99,
         gae_lambda: float = 1.0,
         standardize_return: bool = True,
-        value_coef: float = 0.5,
+        value_coef: float = 0.25,
         entropy_reg: float = 0.01,
         **options: float,
     ) -> None:

@@ -37,7 +37,7 @@ class PPO(Algorithm):
         gamma: float = 0.99,
         gae_lambda: float = 0.95,
         standardize_return: bool = True,
-        value_coef: float = 0.5,
+        value_coef: float = 0.25,
         entropy_reg: float = 0.0,
         **options: float,
     ) -> None:
