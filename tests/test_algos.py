@@ -175,10 +175,12 @@ GAMMA, LAMBDA, LR, ENTROPY, GRAD_CLIP = 0.9, 0.8, 0.01, 0.03, 0.5
 MOMENTS = [(1.0, 5.0), (4.0, 33.0)]
 
 
-def centre_and_scale(targets=()):
-    moments = MOMENTS + [
-        (sum(batch) / len(batch), sum(g * g for g in batch) / len(batch)) for batch in targets
-    ]
+def centre_and_scale(*batches):
+    """Of V, after updates on these episodes: by what was paid, whatever V says of the rest."""
+    moments = list(MOMENTS)
+    for batch in batches:
+        paid = [g for episode in batch for g in monte_carlo(episode)]
+        moments.append((sum(paid) / len(paid), sum(g * g for g in paid) / len(paid)))
     centre = sum(mean for mean, _ in moments) / len(moments)
     return centre, (sum(square for _, square in moments) / len(moments) - centre**2) ** 0.5
 
@@ -244,14 +246,14 @@ def restated(kind, policy, episodes, standardize, orders):
     optimizer = torch.optim.Adam(policy.parameters(), lr=LR)
     if kind is PPO:
         return restated_ppo(policy, optimizer, episodes, standardize, orders)
-    losses, served = [], []
+    losses = []
     batches = [episodes]
     if kind is OffPAC:
         shuffled = [episodes[k] for k in orders[0]]
         batches = [shuffled[:2], shuffled[2:]]  # at most three each, dealt evenly
-    for batch in batches:
+    for k, batch in enumerate(batches):
         logprobs, entropies, values, weights, targets = [], [], [], [], []
-        centre, scale = centre_and_scale(served)
+        centre, scale = centre_and_scale(*batches[: k + 1])
         for episode in batch:
             lp, entropy, raw, _ = play(policy, episode, episode.steps + 1)
             v = [centre + scale * x for x in raw]
@@ -271,8 +273,6 @@ def restated(kind, policy, episodes, standardize, orders):
             weight = weight / ((weight**2).mean().sqrt() + 1e-8)
         loss = -(torch.stack(logprobs) * weight).mean() - ENTROPY * torch.stack(entropies).mean()
         if kind is not REINFORCE:
-            served.append(targets)
-            centre, scale = centre_and_scale(served)
             error = torch.stack(values) - (tensor(targets, dtype=torch.float64) - centre) / scale
             loss = loss + 0.25 * (error**2).mean()
         losses.append(loss.item())
@@ -283,7 +283,7 @@ def restated(kind, policy, episodes, standardize, orders):
 def restated_ppo(policy, optimizer, episodes, standardize, orders):
     clip, chunk, parts, losses = 0.2, 3, 4, []
     units = []  # what a minibatch must not cut: one row, or a fragment
-    centre, scale = centre_and_scale()
+    centre, scale = centre_and_scale(episodes)
     for episode in episodes:
         with torch.no_grad():
             old, _, values, _ = play(policy, episode, episode.steps + 1)
@@ -300,7 +300,6 @@ def restated_ppo(policy, optimizer, episodes, standardize, orders):
                 entry=h,
             )
             units.append((piece, old[unit], advantages[unit], targets[unit]))
-    centre, scale = centre_and_scale([[g for *_, targets in units for g in targets]])
     for order in orders:  # of each epoch
         for part in range(parts):
             bounds = (len(units) * part // parts, len(units) * (part + 1) // parts)
@@ -342,7 +341,7 @@ def make(kind, policy, agent=None, **options):
 class Unscaled(Targets):
     """V = v, for numbers worked out by hand."""
 
-    def update(self, returns):
+    def update(self, rollout, gamma):
         pass
 
 
@@ -394,32 +393,43 @@ def test_the_value_is_fitted_to_returns_as_they_are(kind, network, serve):
     assert losses.pop() > 2  # returns of variance 1 would be fitted better than that
 
 
-def test_targets_are_centred_and_scaled_over_ten_updates():
+def paid(*rewards, gamma=1.0):
+    """Targets that have seen one episode with these rewards."""
+    targets = Targets()
+    targets.update(paying(*rewards), gamma)
+    return targets
+
+
+def paying(*rewards):
+    end = torch.arange(len(rewards) + 1) == len(rewards)
+    return SimpleNamespace(rewards=tensor([*rewards, 0.0]), end=end)
+
+
+def test_values_are_centred_and_scaled_by_what_ten_updates_paid():
     targets = Targets()
     assert (targets.mean, targets.deviation) == (0.0, 1.0)
-    targets.update(tensor([1.0, 3.0]))
+    targets.update(paying(-2.0, 3.0), gamma=1.0)  # returns 1, 3
     assert (targets.mean, targets.deviation) == (2.0, 1.0)
-    targets.update(tensor([6.0, 10.0, 8.0]))  # squares: 5, and 200 / 3
+    targets.update(paying(1.0, 6.0, 8.0), gamma=0.5)  # returns 6, 10, 8; squares: 5, and 200 / 3
     assert targets.mean == 5.0
     assert targets.deviation == pytest.approx(math.sqrt((5 + 200 / 3) / 2 - 25))
     targets.undo()
     assert (targets.mean, targets.deviation) == (2.0, 1.0)
     for _ in range(10):
-        targets.update(tensor([-1.0, -1.0, -7.0]))
+        targets.update(paying(0.0, 6.0, -7.0), gamma=1.0)  # returns -1, -1, -7
     assert targets.mean == pytest.approx(-3.0)
     assert targets.deviation == pytest.approx(math.sqrt(8.0))  # what was before has left
     other = Targets()
     other.load_state_dict(targets.state_dict())
-    other.update(tensor([5.0]))
-    targets.update(tensor([5.0]))
+    for one in (targets, other):
+        one.update(paying(5.0), gamma=1.0)
     assert (other.mean, other.deviation) == (targets.mean, targets.deviation)
 
 
 @pytest.mark.parametrize("value", [0.0, 1e6, -1e-3])
 def test_equal_returns_can_be_learned(value):
     """V is of the returns' own size then, and the loss and its gradient are of size 1."""
-    targets = Targets()
-    targets.update(torch.full((7,), value))
+    targets = paid(value)
     v = tensor([0.5], requires_grad=True)
     fitted = targets.mean + targets.deviation * v
     functional.value_loss(fitted, tensor([value]), targets.deviation).backward()

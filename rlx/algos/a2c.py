@@ -37,10 +37,10 @@ class A2C(Algorithm):
     def update(self) -> dict[str, float]:
         runner = self.agent(self.policy)
         rollout = runner.evaluate(runner.segment(self.n_steps, dry=True))
+        self.targets.update(rollout, self.gamma)
         rollout.gae(self.value_of(rollout).detach(), self.gamma, self.gae_lambda)
         rollout = rollout[:-1]  # end rows have served: their values are in the targets
         values = self.value_of(rollout)
-        self.targets.update(rollout.returns)
         advantages = rollout.advantages
         if self.standardize_return:
             advantages = functional.normalize(advantages)

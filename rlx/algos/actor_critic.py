@@ -38,11 +38,11 @@ class ActorCritic(Algorithm):
     def update(self) -> dict[str, float]:
         rollout = self.agent(self.policy).episodes(self.batch_size, self.horizon, dry=True)
         rollout.mc_returns(self.gamma)
+        self.targets.update(rollout, self.gamma)
         rollout = rollout[:-1]  # no action was taken in the end state
         rollout = self.agent(self.policy).evaluate(rollout)
-        values = self.value_of(rollout).detach()
-        advantages = rollout.returns - values
-        self.targets.update(rollout.returns)
+        values = self.value_of(rollout)
+        advantages = rollout.returns - values.detach()
         if self.standardize_return:
             advantages = functional.normalize(advantages)
         losses = self.minimize(

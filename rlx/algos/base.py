@@ -20,7 +20,7 @@ from rlx.rollout import Rollout
 
 
 class Targets:
-    """Mean μ and deviation σ of what values were fitted to in the last ten updates: V = μ + σ v.
+    """Mean μ and deviation σ of the returns that were paid in the last ten updates: V = μ + σ v.
 
     The network answers v, whose size is about 1 whatever the rewards are. So its error does not
     drown the policy's loss, and it need not grow for hundreds of steps before it is of any use
@@ -42,10 +42,15 @@ class Targets:
         least = 1e-4 * abs(self.mean) + 1e-8
         return max(fmean(square for _, square in self.moments) - self.mean**2, least**2) ** 0.5
 
-    def update(self, returns: Tensor) -> None:
-        """Take in the returns of one update, (N,), without end rows."""
-        returns = returns.detach().double()
-        self.moments.append((returns.mean().item(), returns.square().mean().item()))
+    def update(self, rollout: Rollout, gamma: float) -> None:
+        """Take in what was paid: the discounted rewards from each row to the end of its episode or
+        fragment. `rollout` still has its end rows.
+
+        No value is asked what would have come after a cut: if V had a part in σ, and σ has one in
+        V, both could grow without end."""
+        paid = functional.discounted_returns(rollout.rewards, rollout.end, gamma)
+        paid = paid[~rollout.end].detach().double()
+        self.moments.append((paid.mean().item(), paid.square().mean().item()))
 
     def undo(self) -> None:
         """Forget the last update's: the step was not taken."""

@@ -77,12 +77,12 @@ class OffPAC(Algorithm):
     def improve(self, batch: Rollout) -> dict[str, float]:
         """One gradient step; `batch` holds μ, the evaluated copy π."""
         new = self.agent(self.policy).evaluate(batch)
+        self.targets.update(batch, self.gamma)
         values = self.value_of(new)
         log_ratios = (new.logprobs - batch.logprobs).detach()
         new.vtrace(values.detach(), log_ratios, self.gamma, self.gae_lambda)
         new = new[:-1]  # end rows have served: their values are in the targets
         values, advantages = self.value_of(new), new.advantages
-        self.targets.update(new.returns)
         if self.standardize_return:
             # Only the scale. These are weighted: E[w A ∇log π] is the gradient, E[(w A - b) ∇log π]
             # is not, for a baseline costs nothing only inside the weight. V is one already.

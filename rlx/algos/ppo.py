@@ -57,7 +57,7 @@ class PPO(Algorithm):
             passes += epoch
             if self.target_kl and np.mean([one["approx_kl"] for one in epoch]) > self.target_kl:
                 break
-        values = rollout.returns - rollout.advantages  # what was expected before the update
+        values = self.value_of(rollout)
         return self.report(
             rollout,
             explained_variance=functional.explained_variance(values, rollout.returns).item(),
@@ -69,10 +69,9 @@ class PPO(Algorithm):
         """Rows with targets, and the log-probabilities and values of the policy that sampled."""
         runner = self.agent(self.policy)
         rollout = runner.evaluate(runner.segment(self.n_steps, dry=True))
+        self.targets.update(rollout, self.gamma)
         rollout.gae(self.value_of(rollout), self.gamma, self.gae_lambda)
-        rollout = rollout[:-1]  # end rows have served: their values are in the targets
-        self.targets.update(rollout.returns)
-        return rollout
+        return rollout[:-1]  # end rows have served: their values are in the targets
 
     def split(self, rollout: Rollout) -> list[Rollout]:
         """Shuffled minibatches: of rows, or of fragments for a recurrent policy."""
