@@ -19,8 +19,9 @@ from rlx.course import checking as checking_module
 from rlx.course.card import Card
 from rlx.course.checking import examine
 from rlx.course.exercise import EXERCISES, Exercise, load
-from rlx.course.observe import OutOfTime, short, time_limit
+from rlx.course.observe import OutOfTime, time_limit
 from rlx.course.progress import folder, record
+from rlx.course.words import short
 
 
 @pytest.fixture(autouse=True)

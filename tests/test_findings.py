@@ -62,6 +62,15 @@ PATTERNS = {
         [r[:1] ** 2 + 50, discounted(r, e, g)[1:]]
     ),
     "every row gets the same": lambda r, e, g: discounted(r, e, g)[:1].expand(len(r)).clone(),
+    "there is one γ too many": lambda r, e, g: g * discounted(r, e, g),
+    "there are two γ too many": lambda r, e, g: g**2 * discounted(r, e, g),
+    "there is one γ too few": lambda r, e, g: discounted(r, e, g) / g,
+    "there are powers of γ too many or too few": lambda r, e, g: (
+        g ** (1 + len(r) % 3) * discounted(r, e, g)
+    ),
+    "row t is off by γ to the power t": lambda r, e, g: (
+        g ** torch.arange(len(r)) * discounted(r, e, g)
+    ),
     "it answers as if gamma were 1": lambda r, e, g: discounted(r, e, 1.0),
     "it answers as if gamma were squared": lambda r, e, g: discounted(r, e, g**2),
     "it answers as if end were false everywhere": lambda r, e, g: discounted(r, e & ~e, g),

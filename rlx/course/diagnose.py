@@ -7,22 +7,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from rlx.course.asif import as_if
 from rlx.course.card import Card
 from rlx.course.exercise import Exercise, Mistake
 from rlx.course.findings import AFTER_PATTERNS, BEFORE_NUMBERS, first_difference, not_written
 from rlx.course.generate import shrink
-from rlx.course.observe import (
-    OutOfTime,
-    alike,
-    numbers,
-    observe,
-    same_values,
-    short,
-    time_limit,
-    truths,
-)
-from rlx.course.patterns import as_if, pattern
+from rlx.course.observe import OutOfTime, alike, observe, same_values, time_limit
+from rlx.course.patterns import pattern
 from rlx.course.trials import Trial, behaviour, try_one
+from rlx.course.values import numbers
+from rlx.course.words import short, truths
 
 
 def known(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake, Trial] | None:

@@ -11,20 +11,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from rlx.course.exercise import Wrong
-from rlx.course.observe import (
-    Observed,
-    close,
-    leaves,
-    numbers,
-    same_gradients,
-    same_leaf,
-    same_values,
-    short,
-    unwritten,
-    where,
-    wrong_type,
-)
+from rlx.course.observe import Observed, same_gradients, same_leaf, same_values, wrong_type
 from rlx.course.trials import Trial
+from rlx.course.values import close, leaves, numbers
+from rlx.course.words import short, unwritten, where
 
 Said = tuple[str, str] | None  # a title and a sentence
 UNWRITTEN = "not written yet"

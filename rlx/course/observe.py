@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import dis
 import io
-import linecache
-import math
 import random
 import signal
-import sysconfig
 import threading
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +19,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from rlx.course.exercise import Case, Exercise
-from rlx.rollout import Rollout
+from rlx.course.values import canonical, derivatives, equal, leaves, numbers
 
 
 class OutOfTime(BaseException):
@@ -91,7 +85,7 @@ def observe(exercise: Exercise, answer: Callable, case: Case) -> Observed:
             error = raised
         else:
             try:
-                gradients = _gradients(value, named)
+                gradients = derivatives(value, named)
             except Exception as raised:  # "modified by an inplace operation", say
                 gradient_error = raised
     after = dict(leaves(arguments))
@@ -189,93 +183,6 @@ def time_limit(seconds: float) -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-# ---------------------------------------------------------------------- taking a result apart
-
-
-def canonical(value: Any) -> Any:
-    """The same with lists of numbers as arrays: what is right or wrong apart from its type."""
-    if isinstance(value, dict):
-        return {key: canonical(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        parts = [canonical(part) for part in value]
-        arrays = [numbers(part) for part in parts]
-        plain = isinstance(value, list) and bool(parts)  # a tuple is several results, not one
-        if plain and all(a is not None and a.shape == arrays[0].shape for a in arrays):
-            return np.stack(arrays)
-        return parts if parts or not isinstance(value, list) else np.zeros(0)
-    return value
-
-
-def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The numbers, tensors, arrays and words in a nested value, with their names."""
-    if isinstance(value, dict):
-        parts = {f"{name}.{key}" if name else str(key): part for key, part in value.items()}
-    elif isinstance(value, (list, tuple)) and not _flat(value):
-        parts = {f"{name}[{k}]": part for k, part in enumerate(value)}
-    elif isinstance(value, Rollout):
-        parts = {f"{name}.{key}": column for key, column in value.columns.items()}
-        parts |= {f"{name}.lengths": value.lengths}
-    elif isinstance(value, Distribution):
-        # Not what it happens to hold: probabilities and logits say the same.
-        held = ["probs"] if "probs" in value.arg_constraints else value.arg_constraints
-        dot = f"{name}." if name else ""
-        parts = {f"{dot}class": type(value).__name__}
-        parts |= {f"{dot}{key}": getattr(value, key) for key in held}
-    elif isinstance(value, torch.nn.Module):
-        parts = {f"{name}.{key}": part for key, part in value.state_dict(keep_vars=True).items()}
-    else:
-        yield name, value
-        return
-    for key, part in parts.items():
-        yield from leaves(part, key)
-
-
-def _flat(value: list | tuple) -> bool:
-    """A list of plain numbers, which is one leaf."""
-    return bool(value) and all(isinstance(part, (bool, int, float)) for part in value)
-
-
-def numbers(leaf: Any) -> np.ndarray | None:
-    """A copy as float64; None if the leaf is not made of numbers."""
-    if isinstance(leaf, Tensor):
-        return leaf.detach().cpu().numpy().astype(np.float64)
-    if isinstance(leaf, (bool, int, float, np.ndarray, np.generic)) or (
-        isinstance(leaf, (list, tuple)) and _flat(leaf)
-    ):
-        try:
-            return np.array(leaf, dtype=np.float64)
-        except (ValueError, TypeError):
-            return None
-    return None
-
-
-def _equal(a: np.ndarray | None, b: np.ndarray | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return a.shape == b.shape and bool(close(a, b).all())
-
-
-def close(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Where numbers are equal, but for the rounding of float32 in sums of numbers this large."""
-    finite = np.abs(a[np.isfinite(a)])
-    scale = max(1.0, finite.max()) if finite.size else 1.0
-    return np.isclose(a, b, rtol=1e-4, atol=1e-5 * scale, equal_nan=True)
-
-
-def _gradients(value: Any, named: list[tuple[str, Any]]) -> dict[str, np.ndarray | None]:
-    """The gradient of a weighted sum of all results, with respect to each input that asks."""
-    asking = {k: x for k, x in named if isinstance(x, Tensor) and x.requires_grad and x.is_leaf}
-    results = [leaf for _, leaf in leaves(value) if isinstance(leaf, Tensor) and leaf.requires_grad]
-    if not asking or not results:
-        return dict.fromkeys(asking)
-    # Unequal weights: with equal ones, results in another order would have the same gradient.
-    total = sum((x * torch.linspace(1, 2, x.numel()).view(x.shape)).sum() for x in results)
-    found = torch.autograd.grad(total, list(asking.values()), allow_unused=True)
-    return {
-        name: None if g is None or not g.any() else numbers(g) for name, g in zip(asking, found)
-    }
-
-
 # ---------------------------------------------------------------------- comparing
 
 
@@ -346,87 +253,10 @@ def same_leaf(a: Any, b: Any) -> bool:
     x, y = numbers(a), numbers(b)
     if x is None or y is None:
         return x is y and (a == b if isinstance(a, str) else type(a) is type(b))
-    return _equal(x, y)
+    return equal(x, y)
 
 
 def same_gradients(a: Observed, b: Observed) -> bool:
     return a.gradients.keys() == b.gradients.keys() and all(
-        _equal(g, b.gradients[name]) for name, g in a.gradients.items()
+        equal(g, b.gradients[name]) for name, g in a.gradients.items()
     )
-
-
-# ---------------------------------------------------------------------- in words
-
-
-def short(value: Any) -> str:
-    """A value in a few characters: numbers rounded, long tables cut."""
-    array = numbers(value)
-    if array is None:
-        if isinstance(value, dict):
-            return f"({', '.join(f'{key} {short(part)}' for key, part in value.items())})"
-        if isinstance(value, (list, tuple)) and len(value) <= 6:
-            text = ", ".join(map(short, value))
-            return f"[{text}]" if isinstance(value, list) else f"({text})"
-        return repr(value) if isinstance(value, (str, type(None))) else type(value).__name__
-    if array.size > 16:
-        return f"{_kind(value)} of shape {tuple(array.shape)}"
-    if truths(value):
-        return str(array.astype(bool).tolist())
-    return digits(array.tolist())
-
-
-def truths(value: Any) -> bool:
-    """Is it made of True and False?"""
-    if isinstance(value, (list, tuple)):
-        return bool(value) and all(map(truths, value))
-    kinds = (torch.bool, np.dtype(bool))
-    return isinstance(value, (bool, np.bool_)) or getattr(value, "dtype", None) in kinds
-
-
-def digits(value: Any) -> str:
-    """Numbers with four digits."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(digits, value))}]"
-    return f"{value:.4g}" if math.isfinite(value) else str(value)
-
-
-def _kind(value: Any) -> str:
-    kinds = {Tensor: "a tensor", np.ndarray: "an array", list: "a list", tuple: "a tuple"}
-    return kinds.get(type(value), f"a {type(value).__name__}")
-
-
-def _frames(error: BaseException) -> list[tuple[traceback.FrameSummary, bool]]:
-    """The lines of the answer on the way to the error, and whether a line itself raised it."""
-    found, tb = [], error.__traceback__
-    while tb:
-        code = tb.tb_frame.f_code
-        if not _ours(code.co_filename):
-            op = dis.opname[code.co_code[tb.tb_lasti]]
-            last = tb.tb_next is None and op in ("RAISE_VARARGS", "RERAISE")
-            text = linecache.getline(code.co_filename, tb.tb_lineno).strip()
-            found.append((traceback.FrameSummary("", tb.tb_lineno, "", line=text), last))
-        tb = tb.tb_next
-    return found
-
-
-def unwritten(error: BaseException | None) -> bool:
-    """Is it the `raise NotImplementedError` of an answer, and none from inside a library?"""
-    if not isinstance(error, NotImplementedError):
-        return False
-    frames = _frames(error)
-    return bool(frames) and frames[-1][1]
-
-
-def where(error: BaseException) -> str:
-    """The line of the answer that raised: the last one that is not in a library."""
-    own = [frame for frame, _ in _frames(error)]
-    if not own or not own[-1].line:
-        return ""
-    return f"line {own[-1].lineno} of your code: {own[-1].line}"
-
-
-def _ours(filename: str) -> bool:
-    return filename.startswith(LIBRARIES) or "<frozen" in filename or "site-packages" in filename
-
-
-LIBRARIES = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"))

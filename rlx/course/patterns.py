@@ -6,17 +6,16 @@ any other, and two rows can be exchanged or shifted: one case proves little.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from rlx.course.exercise import Case, Exercise
 from rlx.course.findings import Said, Trial
-from rlx.course.observe import Observed, close, numbers, observe, same_leaf, same_values
+from rlx.course.observe import same_leaf
+from rlx.course.values import close, numbers
 
 
 @dataclass
@@ -63,12 +62,16 @@ def _wrong(trials: list[Trial]) -> list[Numbers] | None:
             if same_leaf(a, b):
                 continue
             x, y = numbers(a), numbers(b)
-            if x is None or y is None or x.shape != y.shape or not np.isfinite(y).all():
+            if x is None or y is None or x.shape != y.shape:
+                return None
+            if not np.isfinite(y).all():
+                if trial.found.inputs.get("gamma") == 0.0:
+                    continue  # divided by γ: the other cases say so
                 return None
             if isinstance(a, bool) or "bool" in str(getattr(a, "dtype", "")):
                 return None  # true and false have no sign
             found.append(Numbers(name, x, y, trial.found.inputs))
-    return found
+    return found or None
 
 
 def _all(wrong: list[Numbers], shows: Callable[[Numbers], bool | None], at_least: int = 2) -> bool:
@@ -77,7 +80,8 @@ def _all(wrong: list[Numbers], shows: Callable[[Numbers], bool | None], at_least
     return all(said) and len(said) >= min(at_least, len(wrong))
 
 
-def _scaled(wrong: list[Numbers]) -> Said:
+def _factors(wrong: list[Numbers]) -> list[float] | None:
+    """By which each case's numbers are multiplied, if all are by the same."""
     factors = []
     for one in wrong:
         x, y = one.want.ravel(), one.got.ravel()
@@ -87,6 +91,13 @@ def _scaled(wrong: list[Numbers]) -> Said:
         if not factor or not close(factor * x, y).all():
             return None
         factors.append(factor)
+    return factors
+
+
+def _scaled(wrong: list[Numbers]) -> Said:
+    factors = _factors(wrong)
+    if factors is None:
+        return None
     if sum(len(np.unique(np.abs(one.want))) for one in wrong) < 2:
         return None  # any single number is a multiple of any other
 
@@ -111,22 +122,34 @@ def _scaled(wrong: list[Numbers]) -> Said:
         return "it sums where it should average, and the sign is wrong", (
             "It is minus the right result times the number of rows."
         )
-    if all(one.gamma not in (None, 0.0, 1.0) for one in wrong):
-        for power in (1, 2, -1, -2):
-            if are(lambda one, power=power: one.gamma**power):
-                return (
-                    f"there {'is' if abs(power) == 1 else 'are'} {_count(power)} γ too "
-                    f"{'many' if power > 0 else 'few'}",
-                    f"Every number is the right one times γ to the power {power}.",
-                )
-        powers = np.log(np.abs(factors)) / np.log([one.gamma for one in wrong])
-        if np.allclose(powers, powers.round(), atol=1e-2):
-            return (
-                "there are powers of γ too many or too few",
-                "Every number is the right one times some power of γ, another one in each case. "
-                "From which step do you count?",
-            )
     return None
+
+
+def _by_gamma(wrong: list[Numbers]) -> Said:
+    # With γ = 0 a γ too many leaves nothing that could be compared.
+    some = [one for one in wrong if one.gamma != 0.0 or one.got.any()]
+    factors = _factors(some)
+    if not factors or any(one.gamma in (None, 0.0, 1.0) for one in some):
+        return None
+    if sum(len(np.unique(np.abs(one.want))) for one in some) < 2:
+        return None
+    powers = np.log(np.abs(factors)) / np.log([one.gamma for one in some])
+    if min(factors) < 0 or not np.allclose(powers, powers.round(), atol=1e-2):
+        return None
+    if len(some) < len(wrong) and powers.min() < 0.5:
+        return None
+    power = round(powers[0])
+    if np.allclose(powers, power, atol=1e-2) and abs(power) in (1, 2):
+        return (
+            f"there {'is' if abs(power) == 1 else 'are'} {_count(power)} γ too "
+            f"{'many' if power > 0 else 'few'}",
+            f"Every number is the right one times γ to the power {power}.",
+        )
+    return (
+        "there are powers of γ too many or too few",
+        "Every number is the right one times some power of γ, another one in each case. "
+        "From which step do you count?",
+    )
 
 
 def _count(power: int) -> str:
@@ -259,8 +282,17 @@ def _everywhere_the_same(wrong: list[Numbers]) -> Said:
     return None
 
 
-PATTERNS = [_scaled, _offset, _growing, _everywhere_the_same, _shifted, _ordered, _for_rows,
-            _for_columns]  # fmt: skip
+PATTERNS = [
+    _scaled,
+    _by_gamma,
+    _offset,
+    _growing,
+    _everywhere_the_same,
+    _shifted,
+    _ordered,
+    _for_rows,
+    _for_columns,
+]
 
 
 def pattern(trials: list[Trial], which: Callable | None = None) -> tuple[Callable, Said] | None:
@@ -270,95 +302,3 @@ def pattern(trials: list[Trial], which: Callable | None = None) -> tuple[Callabl
         if wrong and (said := one(wrong)):
             return one, said
     return None
-
-
-# ---------------------------------------------------------------------- as if
-
-
-def as_if(exercise: Exercise, trials: list[Trial]) -> Iterator[tuple[str, Trial]]:
-    """Inputs other than those given, with which the reference does what the answer does: what is
-    "as if" about them, and a trial that shows it."""
-    arguments = list(enumerate(exercise.arguments))
-    for k, name in arguments:
-        kind = type(trials[0].case.inputs()[k])
-        for words, change in _CHANGES.get(kind, ()):
-            if shown := _explains(exercise, trials, partial(_at, k=k, change=change)):
-                yield f"{name} {words}", shown
-    for k, name in arguments:
-        for j, other in arguments[:k]:
-            if shown := _explains(exercise, trials, partial(_exchanged, j=j, k=k)):
-                yield f"{other} were {name}, and {name} were {other}", shown
-
-
-def _tensor(dtype_is_bool: bool, change: Callable[[Tensor], Tensor]) -> Callable:
-    def changed(value: Tensor) -> Tensor | None:
-        is_bool = "bool" in str(value.dtype)
-        return change(value) if is_bool == dtype_is_bool else None
-
-    return changed
-
-
-_CHANGES: dict[type, list[tuple[str, Callable]]] = {
-    float: [
-        ("were 1", lambda value: 1.0),
-        ("were 0", lambda value: 0.0),
-        ("were squared", lambda value: value**2),
-        ("were 1 minus what it is", lambda value: 1 - value),
-    ],
-    Tensor: [
-        ("were false everywhere", _tensor(True, lambda x: x & ~x)),
-        ("were true everywhere", _tensor(True, lambda x: x | ~x)),
-        ("meant the opposite", _tensor(True, lambda x: ~x)),
-        ("came one row later", _tensor(True, lambda x: x.roll(1, 0))),
-        ("came one row earlier", _tensor(True, lambda x: x.roll(-1, 0))),
-        ("stood in reverse order", _tensor(False, lambda x: x.flip(0))),
-        ("were 0", _tensor(False, lambda x: x * 0)),
-        ("came one row later", _tensor(False, lambda x: x.roll(1, 0))),
-        ("came one row earlier", _tensor(False, lambda x: x.roll(-1, 0))),
-        ("began in its second row", _tensor(False, lambda x: x[1:])),
-        ("ended a row earlier", _tensor(False, lambda x: x[:-1])),
-    ],
-    list: [
-        ("stood in reverse order", lambda x: x[::-1]),
-        ("had no first entry", lambda x: x[1:]),
-        ("had no last entry", lambda x: x[:-1]),
-        ("were sorted", lambda x: sorted(x)),
-    ],
-}
-
-
-def _at(inputs: tuple, k: int, change: Callable) -> tuple | None:
-    value = change(inputs[k])
-    return None if value is None else (*inputs[:k], value, *inputs[k + 1 :])
-
-
-def _exchanged(inputs: tuple, j: int, k: int) -> tuple | None:
-    a, b = inputs[j], inputs[k]
-    same = type(a) is type(b) and getattr(a, "shape", 0) == getattr(b, "shape", 0)
-    if not same or getattr(a, "dtype", 0) != getattr(b, "dtype", 0):
-        return None
-    return tuple(b if i == j else a if i == k else one for i, one in enumerate(inputs))
-
-
-def _explains(exercise: Exercise, trials: list[Trial], change: Callable) -> Trial | None:
-    """A trial that it explains, if it explains all of them, the right ones included."""
-    shown, wrong = None, 0
-    for trial in sorted(trials, key=lambda t: same_values(t.found, t.expected)):
-        if trial.found.error:
-            return None
-        try:
-            changed = change(trial.case.inputs())
-        except Exception:
-            return None
-        if changed is None:
-            return None
-        other = _reference(exercise, trial.case, change)
-        if other.error or not same_values(trial.found, other):
-            return None
-        if not same_values(trial.found, trial.expected):
-            shown, wrong = shown or trial, wrong + 1
-    return shown if wrong >= 3 else None
-
-
-def _reference(exercise: Exercise, case: Case, change: Callable) -> Observed:
-    return observe(exercise, exercise.reference, Case("", lambda: change(case.inputs())))

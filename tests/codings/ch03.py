@@ -82,23 +82,26 @@ def _(components):
 
 @again("sample", "it always takes the most probable action")
 def _(components):
-    gear, force = components
-    return gear.logits.argmax(-1), force.mean.clone()
+    return tuple(
+        c.logits.argmax(-1) if isinstance(c, Categorical) else c.mean.clone() for c in components
+    )
 
 
 @again("sample", "a gradient flows through the sampled actions")
 def _(components):
-    gear, force = components
-    return gear.sample(), force.mean + force.stddev * torch.randn(force.mean.shape)
+    return tuple(
+        c.sample() if isinstance(c, Categorical) else c.mean + c.stddev * torch.randn(c.mean.shape)
+        for c in components
+    )
 
 
 @again("sample", "one draw serves the whole batch")
 def _(components):
     drawn = []
     for c in components:
-        one = torch.distributions.Categorical(logits=c.logits[0]) if hasattr(c, "logits") else None
+        one = Categorical(logits=c.logits[0]) if isinstance(c, Categorical) else None
         draw = one.sample() if one else torch.normal(c.mean[0], c.stddev[0]).detach()
-        drawn.append(draw + torch.zeros(c.batch_shape, dtype=draw.dtype))
+        drawn.append(draw + torch.zeros_like(c.mode, dtype=draw.dtype))
     return tuple(drawn)
 
 

@@ -11,7 +11,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal
 
 from rlx import functional, plain
 from rlx.course.exercise import Exercise, Wrong, brief_training, fit
-from rlx.course.observe import short
+from rlx.course.words import short
 
 
 def _gear_and_force() -> Tensor:
@@ -384,11 +384,14 @@ EACH = 2000  # draws for either of two states
 
 def _drawn(answer, parameters) -> dict:
     """What is to be seen in many draws, whichever random numbers they were made with."""
-    many = [{k: x.repeat_interleave(EACH, 0) for k, x in given.items()} for given in parameters]
+    many = [
+        {k: x if x is True else x.repeat_interleave(EACH, 0) for k, x in given.items()}
+        for given in parameters
+    ]
     components, seen = _built(many), {}
     found, again = answer(components), answer(components)
     for k, (component, action) in enumerate(zip(components, found)):
-        shape = component.batch_shape
+        shape = component.batch_shape + component.event_shape
         if tuple(action.shape) != shape:
             raise Wrong(
                 f"the action of component {k} has shape {tuple(action.shape)}, not {tuple(shape)}",
@@ -494,6 +497,23 @@ def _():
     return ([_gear([[1.0, 0.0]]), force, _gear([[0.0, 0.7, -0.7, 0.2]])],)
 
 
+@sample.inputs
+def _(draw):
+    """So tame that 2000 draws leave no doubt."""
+    rows, parameters = draw.integer(1, 2), []
+    for _ in range(draw.integer(1, 3)):
+        size = draw.integer(1, 3)
+        if draw.flag():
+            logits = draw.floats(rows, size + 1, kinds="tenths").clamp(-2, 2)
+            parameters.append({"logits": logits.requires_grad_()})
+        else:
+            mean, spread = (draw.floats(rows, size, kinds="tenths") for _ in range(2))
+            std = 0.2 + 0.3 * spread.sigmoid()
+            given = {"mean": mean.requires_grad_(), "std": std.requires_grad_()}
+            parameters.append(given | ({"Independent": True} if draw.flag() else {}))
+    return (parameters,)
+
+
 sample.patches(r"""
 it always takes the most probable action
     An agent that never tries anything else never learns that it would have been better.
@@ -512,7 +532,7 @@ one draw serves the whole batch
     All rows share their luck: environments that are played side by side would all do the
     same, and a batch would teach no more than one of them. Draw for each row.
     - component.sample()
-    + component.sample()[:1].expand(component.batch_shape).clone()
+    + component.sample()[:1].expand_as(component.mode).clone()
 
 every gear is as frequent as any other
     The gear is drawn, but not with the policy's probabilities: whatever is learned about them would

@@ -1,0 +1,91 @@
+"""Values and errors in a few words."""
+
+from __future__ import annotations
+
+import dis
+import linecache
+import math
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlx.course.values import numbers
+
+
+def short(value: Any) -> str:
+    """A value in a few characters: numbers rounded, long tables cut."""
+    array = numbers(value)
+    if array is None:
+        if isinstance(value, dict):
+            return f"({', '.join(f'{key} {short(part)}' for key, part in value.items())})"
+        if isinstance(value, (list, tuple)) and len(value) <= 6:
+            text = ", ".join(map(short, value))
+            return f"[{text}]" if isinstance(value, list) else f"({text})"
+        return repr(value) if isinstance(value, (str, type(None))) else type(value).__name__
+    if array.size > 16:
+        return f"{_kind(value)} of shape {tuple(array.shape)}"
+    if truths(value):
+        return str(array.astype(bool).tolist())
+    return digits(array.tolist())
+
+
+def truths(value: Any) -> bool:
+    """Is it made of True and False?"""
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(map(truths, value))
+    kinds = (torch.bool, np.dtype(bool))
+    return isinstance(value, (bool, np.bool_)) or getattr(value, "dtype", None) in kinds
+
+
+def digits(value: Any) -> str:
+    """Numbers with four digits."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(digits, value))}]"
+    return f"{value:.4g}" if math.isfinite(value) else str(value)
+
+
+def _kind(value: Any) -> str:
+    kinds = {Tensor: "a tensor", np.ndarray: "an array", list: "a list", tuple: "a tuple"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
+
+
+def _frames(error: BaseException) -> list[tuple[traceback.FrameSummary, bool]]:
+    """The lines of the answer on the way to the error, and whether a line itself raised it."""
+    found, tb = [], error.__traceback__
+    while tb:
+        code = tb.tb_frame.f_code
+        if not _ours(code.co_filename):
+            op = dis.opname[code.co_code[tb.tb_lasti]]
+            last = tb.tb_next is None and op in ("RAISE_VARARGS", "RERAISE")
+            text = linecache.getline(code.co_filename, tb.tb_lineno).strip()
+            found.append((traceback.FrameSummary("", tb.tb_lineno, "", line=text), last))
+        tb = tb.tb_next
+    return found
+
+
+def unwritten(error: BaseException | None) -> bool:
+    """Is it the `raise NotImplementedError` of an answer, and none from inside a library?"""
+    if not isinstance(error, NotImplementedError):
+        return False
+    frames = _frames(error)
+    return bool(frames) and frames[-1][1]
+
+
+def where(error: BaseException) -> str:
+    """The line of the answer that raised: the last one that is not in a library."""
+    own = [frame for frame, _ in _frames(error)]
+    if not own or not own[-1].line:
+        return ""
+    return f"line {own[-1].lineno} of your code: {own[-1].line}"
+
+
+def _ours(filename: str) -> bool:
+    return filename.startswith(LIBRARIES) or "<frozen" in filename or "site-packages" in filename
+
+
+LIBRARIES = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"))
