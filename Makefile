@@ -26,7 +26,7 @@ SOLUTIONS := $(wildcard solutions/*/*.ipynb)
 
 help:
 	@echo 'make lab         open the course in JupyterLab      (ARGS="--no-browser --port=9000")'
-	@echo 'make check       lint and the tests that train nothing: a minute, after every change'
+	@echo 'make check       lint and the tests that train nothing: a minute and a half'
 	@echo 'make test        everything CI runs: check, learning, notebooks, solutions, browser'
 	@echo 'make notebooks   run the notebooks again and save them tidily    (ONLY="path …")'
 	@echo 'make exercises   write exercises/ from solutions/, and install nbgrader (docs/teaching.md)'

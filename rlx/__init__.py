@@ -1,4 +1,4 @@
-"""rlx: deep reinforcement learning in PyTorch, short enough to read in one sitting."""
+"""rlx: deep reinforcement learning in PyTorch. `rlx/plain.py` is its plain form; read it first."""
 
 from rlx import (
     algos,
