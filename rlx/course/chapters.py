@@ -12,7 +12,7 @@ CHAPTERS = [
     ("03", "Policies and actions", "`Parametric`, `ActionDistribution`, `Agent`"),
     ("04", "Memory", "recurrent policies, `evaluate`"),
     ("05", "REINFORCE", "`REINFORCE`"),
-    ("06", "Baselines", "`ActorCritic`"),
+    ("06", "Value functions and baselines", "`ActorCritic`"),
     ("07", "Advantages: n steps, GAE, and where an episode ends", "`A2C`"),
     ("08", "PPO", "`PPO`"),
     ("09", "Off-policy learning", "importance weights, `OffPAC`, V-trace"),
