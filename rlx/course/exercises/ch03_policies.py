@@ -377,6 +377,44 @@ the entropies are multiplied
 """)
 
 
+def _entropy_per_number(components: tuple[Distribution, ...]) -> Tensor:
+    """Entropy of each component, averaged over rows, divided by its dimensions: (K,)."""
+    found = []
+    for component in components:
+        x = component.entropy()
+        total = x.flatten(1).sum(1) if x.ndim > 1 else x
+        found.append(total.mean() / component.mode[0].numel())
+    return torch.stack(found)
+
+
+entropy.harder(
+    "entropy_per_number",
+    _entropy_per_number,
+    (
+        "How many numbers does an action of each component have?",
+        "A category's action is one number, `component.mode[0].numel()` of any component.",
+        "For each component its entropy as before, (B,), then `.mean() / "
+        "component.mode[0].numel()`; and `torch.stack` over the components.",
+    ),
+    r"""
+    it is not divided by the number of dimensions
+        A force of two numbers has two chances to be undecided: divide by two.
+        -  / component.mode[0].numel()
+        +
+
+    the components are added up
+        Each has a number of its own: (K,).
+        - torch.stack(found)
+        + torch.stack(found).sum()
+
+    the rows are added up
+        The mean over rows, or twice the rows would be twice as undecided.
+        - total.mean()
+        + total.sum()
+    """,
+)
+
+
 # ---------------------------------------------------------------------- sample
 
 EACH = 2000  # draws for either of two states

@@ -833,6 +833,39 @@ the last row of each episode is missing
 """)
 
 
+def _first_rows(episodes: list[list[tuple]]) -> Tensor:
+    """For every row of the batch, the row in which its episode begins: (N,) whole numbers."""
+    lengths = torch.tensor([len(episode) for episode in episodes])
+    return (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
+
+
+vectorize.harder(
+    "first_rows",
+    _first_rows,
+    (
+        "In which row does each episode begin? How often is that number needed?",
+        "An episode begins where all before it have ended: the sum of their lengths.",
+        "`(lengths.cumsum(0) - lengths).repeat_interleave(lengths)`",
+    ),
+    r"""
+    it is the row in which the episode ends
+        What `cumsum` gives is the end: subtract the episode's own length.
+        - lengths.cumsum(0) - lengths
+        + lengths.cumsum(0) - 1
+
+    there is one number for each episode
+        Each row needs its own: `repeat_interleave(lengths)`.
+        - .repeat_interleave(lengths)
+        +
+
+    it is the number of the episode
+        Which row of the table does it begin in?
+        - lengths.cumsum(0) - lengths
+        + torch.arange(len(lengths))
+    """,
+)
+
+
 # ---------------------------------------------------------------------- influence
 
 
@@ -971,3 +1004,37 @@ the policy's parameters get a gradient as well
     - (slope,) = torch.autograd.grad(score.sum(), states)
     + score.sum().backward(); slope = states.grad
 """)
+
+
+def _memory_share(policy, states: Tensor) -> Tensor:
+    """Influence of the rows before the last, as a share of the influence of all: a scalar."""
+    found = _influence(policy, states)
+    return 1 - found[-1] / found.sum()
+
+
+influence.harder(
+    "memory_share",
+    _memory_share,
+    (
+        "It is made of what `influence` returns.",
+        "The last row's share is its influence divided by the sum; the rest is the memory's.",
+        "`found = influence(policy, states)`, and `1 - found[-1] / found.sum()`.",
+    ),
+    r"""
+    it is the last row's share
+        The other rows' is asked for: the rest of 1.
+        - 1 - found[-1] / found.sum()
+        + found[-1] / found.sum()
+
+    it is a sum, not a share
+        Divide by the influence of all rows.
+        - 1 - found[-1] / found.sum()
+        + found[:-1].sum()
+
+    it is the first row's share
+        All rows but the last are counted.
+        - 1 - found[-1] / found.sum()
+        + found[0] / found.sum()
+    """,
+    call=lambda answer, *inputs: _influenced(answer, *inputs)[""],
+)
