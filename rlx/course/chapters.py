@@ -14,7 +14,7 @@ CHAPTERS = [
     ("05", "REINFORCE", "`REINFORCE`"),
     ("06", "Value functions and baselines", "`ActorCritic`"),
     ("07", "Advantages: n steps, GAE, and where an episode ends", "`A2C`"),
-    ("08", "PPO", "`PPO`"),
+    ("08", "PPO: the same rows several times", "`PPO`"),
     ("09", "Off-policy learning", "importance weights, `OffPAC`, V-trace"),
     ("10", "Q-learning", "`DQN`, double and recurrent"),
     ("11", "Continuous control", "`DDPG`, `TD3`, `SAC`"),
