@@ -125,8 +125,9 @@ CUT_ANYWHERE = {"n_steps": 4}  # segments no longer end where episodes do
 # What is broken, in which algorithm, how; and the probes that fail then, those and no others. Each
 # fault has a set of its own.
 FAULTS = [
-    ("value loss", "A2C", {"value_coef": -0.5}, VALUE),
-    ("value loss", "A2C", {"value_coef": 0.0}, VALUE),
+    # One constant is known without a network: the mean of what was paid.
+    ("value loss", "A2C", {"value_coef": -0.5}, VALUE - {"constant"}),
+    ("value loss", "A2C", {"value_coef": 0.0}, VALUE - {"constant"}),
     ("what the value sees", "A2C", {"network": BlindValue}, {"observation", "delay"}),
     ("discount", "A2C", without_discount("gae"), {"delay", "truncation"}),
     ("discount", "OffPAC", without_discount("vtrace"), {"delay", "truncation"}),
@@ -176,7 +177,12 @@ def passes(name, kind, seed=0, **options):
         return np.allclose(dist.mode[0].flatten().numpy(), right, rtol=0, atol=within)
     if actions is not None:
         return bool((dist.log_prob(torch.from_numpy(actions)).exp() > 0.9).all())
-    return not others or np.allclose(others[0][:, 0].numpy(), values, atol=0.1)
+    if not others:
+        return True
+    learned = others[0][:, 0]
+    if name not in REPLAYING:
+        learned = learner.targets.mean + learner.targets.deviation * learned
+    return np.allclose(learned.numpy(), values, atol=0.1)
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from rlx.rollout import Rollout
 
 
 class Targets:
-    """Mean μ and deviation σ of the returns that were paid in the last ten updates: V = μ + σ v.
+    """Mean μ and deviation σ of the returns that were paid in the last thirty updates: V = μ + σ v.
 
     The network answers v, whose size is about 1 whatever the rewards are. So its error does not
     drown the policy's loss, and it need not grow for hundreds of steps before it is of any use
@@ -28,7 +28,7 @@ class Targets:
     V as it was when μ and σ change). Before the first update μ is 0 and σ is 1."""
 
     def __init__(self) -> None:
-        self.moments: deque[tuple[float, float]] = deque(maxlen=10)
+        self.moments: deque[tuple[float, float]] = deque(maxlen=30)
 
     @property
     def mean(self) -> float:
@@ -38,8 +38,8 @@ class Targets:
     def deviation(self) -> float:
         if not self.moments:
             return 1.0
-        # Equal returns have none; and if σ were far smaller, single precision would lose v in V.
-        least = 1e-4 * abs(self.mean) + 1e-8
+        # Returns that were all equal may not be what is expected of every state: leave v a hold.
+        least = abs(self.mean) / 4 + 1e-8
         return max(fmean(square for _, square in self.moments) - self.mean**2, least**2) ** 0.5
 
     def update(self, rollout: Rollout, gamma: float) -> None:
