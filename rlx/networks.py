@@ -217,7 +217,8 @@ class Policy(Network):
     ) -> None:
         super().__init__(observation_space, action_space, hidden, memory or self.kind)
         self.actor = nn.Sequential(self.body(), ActionHead(self.n_out, self.action_space))
-        critic = self.network(1)
+        # Small weights: until something is learned, V is the mean, and no noise around it.
+        critic = self.network(1, gain=0.01)
         self.critic = critic if value else None
 
     def heads(self, features: Tensor) -> tuple[ActionDistribution, ...]:
