@@ -207,6 +207,7 @@ def test_an_interrupt_ends_the_run_cleanly(notebook, as_ipykernel):
     assert "Interrupted: the policy keeps what it has learned" in alt(notebook[1])
 
 
+@pytest.mark.slow
 def test_the_kernel_stops_an_update_that_never_ends(tmp_path):
     """ipykernel cancels the cell, which busy code does not hear."""
     client = pytest.importorskip("jupyter_client")

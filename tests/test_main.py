@@ -202,8 +202,9 @@ def test_gamma_and_gae_lambda(command, monkeypatch):
     for algo in ALGORITHMS:
         seen.clear()
         command(f"{TINY} --algo {algo} --gamma 0.83" + " --gae_lambda 0.7" * (algo in takes_lambda))
-        numbers = [x for x in seen[0] if isinstance(x, float)]
-        assert numbers[:2] == ([0.83, 0.7] if algo in takes_lambda else [0.83])
+        numbers = [[x for x in args if isinstance(x, float)] for args in seen]
+        assert all(one[0] == 0.83 for one in numbers)
+        assert numbers[-1][:2] == ([0.83, 0.7] if algo in takes_lambda else [0.83])
 
 
 @pytest.mark.parametrize("algo", ["rf", "ac", "offpac"])
