@@ -82,34 +82,34 @@ class StoresClipped(rlx.algos.PPO):
         return rollout[:-1]
 
 
-class OneBody(rlx.Parametric):
+class OneBody(networks.Network):
     """The same layers for the actions and for the value."""
 
-    def __init__(self, agent: rlx.Agent) -> None:
-        super().__init__()
-        n = int(np.prod(agent.observation_space.shape))
-        self.body = networks.mlp(n, (64, 64))
-        self.head = networks.ActionHead(64, agent.action_space)
-        self.value = networks.linear(64, 1, 1.0)
+    activation = nn.Tanh
 
-    def forward(self, *states):
-        features = self.body(states[1])
-        return None, self.head(features), self.value(features)
+    def build(self) -> None:
+        self.trunk = self.body()
+        self.actor = networks.ActionHead(self.n_out, self.action_space)
+        self.critic = networks.linear(self.n_out, 1, 1.0)
+
+    def heads(self, features: torch.Tensor) -> tuple:
+        features = self.trunk(features)
+        return self.actor(features), self.critic(features)
 
 
-class OwnDeviation(rlx.Parametric):
+class OwnDeviation(networks.Network):
     """The deviation of a continuous action depends on the state."""
 
-    def __init__(self, agent: rlx.Agent) -> None:
-        super().__init__()
-        n, d = (int(np.prod(s.shape)) for s in (agent.observation_space, agent.action_space))
-        self.actor = nn.Sequential(networks.mlp(n, (64, 64)), networks.linear(64, 2 * d, 0.01))
-        self.critic = nn.Sequential(networks.mlp(n, (64, 64)), networks.linear(64, 1, 1.0))
+    activation = nn.Tanh
 
-    def forward(self, *states):
-        mean, log_std = self.actor(states[1]).chunk(2, dim=-1)
+    def build(self) -> None:
+        self.actor = self.network(2 * int(np.prod(self.action_space.shape)), gain=0.01)
+        self.critic = self.network(1, gain=1.0)
+
+    def heads(self, features: torch.Tensor) -> tuple:
+        mean, log_std = self.actor(features).chunk(2, dim=-1)
         std = (log_std - 0.5).clamp(-5, 2).exp()
-        return None, rlx.ActionDistribution(Normal(mean, std)), self.critic(states[1])
+        return rlx.ActionDistribution(Normal(mean, std)), self.critic(features)
 
 
 def torchs_own(policy: rlx.Parametric) -> None:
@@ -142,7 +142,7 @@ def make(
     torch.manual_seed(seed)
     envs = rlx.envs.make_vec(env, num_envs)
     agent = rlx.Agent(envs if wrap is None else wrap(envs), seed=seed)
-    made = policy(agent)
+    made = policy(agent, hidden=64)
     if change is not None:
         change(made)
     options = BASE | options

@@ -12,8 +12,8 @@ class A2C(Algorithm):
     """Advantage actor-critic (Mnih et al., 2016, synchronous), advantages by GAE.
 
     Each update plays `n_steps` in every environment and takes one gradient step. `gae_lambda` = 1
-    gives returns that bootstrap at the segment's end only. The policy's
-    first extra is the value, standardised: V = μ + σ v (`Algorithm.targets`).
+    gives returns that bootstrap at the segment's end only. The policy's first
+    extra is the value, standardised: V = μ + σ v (`Algorithm.targets`).
     """
 
     def __init__(
