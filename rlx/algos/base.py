@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 from collections import deque
 from statistics import fmean
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from rlx import functional
 from rlx.agent import Agent
+from rlx.play.checks import did_you_mean
 from rlx.policy import Parametric
 from rlx.rollout import Rollout
 
@@ -91,7 +91,8 @@ class Algorithm:
         **unknown: Any,
     ) -> None:
         for name in unknown:
-            raise TypeError(f"{type(self).__name__} has no option {name}: {self._nearest(name)}")
+            advice = did_you_mean(name, options_of(type(self)))
+            raise TypeError(f"{type(self).__name__} has no option {name}: {advice}")
         self.agent, self.policy, self.grad_clip = agent, policy, grad_clip
         trained = (policy, *critics)
         if agent.optimizer is None:
@@ -211,11 +212,6 @@ class Algorithm:
         for name in self.counters:
             setattr(self, name, state["counters"][name])
         self.recent = deque(state["recent"], maxlen=self.recent.maxlen)
-
-    def _nearest(self, name: str) -> str:
-        options = options_of(type(self))
-        near = difflib.get_close_matches(name, options)
-        return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(options)}"
 
     def _parts(self) -> dict[str, Any]:
         """Everything of ours that has a state of its own: modules, optimizers, schedules."""

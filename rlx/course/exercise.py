@@ -7,7 +7,6 @@ the course are the modules of `rlx.course.exercises`.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -22,6 +21,8 @@ from torch import Tensor
 
 from rlx import functional, runs
 from rlx.course.generate import Draw
+from rlx.play.checks import did_you_mean
+from rlx.seeding import undisturbed
 
 GENERATED = 60  # cases of an exercise
 
@@ -243,9 +244,7 @@ def find(name: str) -> Exercise:
     """The exercise of that name. Raises LookupError that names the nearest."""
     if name in EXERCISES:
         return EXERCISES[name]
-    near = difflib.get_close_matches(name, EXERCISES)
-    advice = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(EXERCISES)}"
-    raise LookupError(f"there is no exercise called {name!r}; {advice}")
+    raise LookupError(f"there is no exercise called {name!r}; {did_you_mean(name, EXERCISES)}")
 
 
 @contextlib.contextmanager
@@ -276,8 +275,7 @@ def seeded(train: Callable[[], Tensor]) -> Callable[[], Tensor]:
     """The same, always with the same random numbers, and nobody else's are touched."""
 
     def run() -> Tensor:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with undisturbed(0):
             return train()
 
     return run
@@ -300,12 +298,10 @@ def brief_training(env: str = "Reach-v0", updates: int = 3, **options: Any) -> T
     """The parameters after a few updates of REINFORCE, in which most answers take part."""
     import rlx
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        options = {"batch_size": 4, "horizon": 10, "lr": 0.01, **options}
-        agent = rlx.Agent(rlx.envs.make_vec(env, options["batch_size"]), seed=0)
-        policy = rlx.networks.MLPPolicy(agent, hidden=(8,), value=False)
-        algorithm = rlx.algos.REINFORCE(agent, policy, **options)
-        for _ in range(updates):
-            algorithm.update()
-        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+    options = {"batch_size": 4, "horizon": 10, "lr": 0.01, **options}
+    agent = rlx.Agent(rlx.envs.make_vec(env, options["batch_size"]), seed=0)
+    policy = rlx.networks.MLPPolicy(agent, hidden=(8,), value=False)
+    algorithm = rlx.algos.REINFORCE(agent, policy, **options)
+    for _ in range(updates):
+        algorithm.update()
+    return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()

@@ -28,15 +28,15 @@ def probe(
         name = f"Probe{kind.capitalize()}-v0"
         algorithm = make(name)
         rlx.train(algorithm, updates=updates, progress=False)
-        passed[kind], said = _judge(algorithm, *probes.solution(kind, gamma))
+        passed[kind], said = judge(algorithm, kind, gamma)
         print(f"{name:20} {'passed' if passed[kind] else 'FAILED'}: {said}")
     return passed
 
 
 @torch.no_grad()
-def _judge(
-    algorithm: Algorithm, seen: np.ndarray, values: np.ndarray, actions: np.ndarray | None
-) -> tuple[bool, str]:
+def judge(algorithm: Algorithm, kind: str, gamma: float) -> tuple[bool, str]:
+    """Has it learned what is right on this probe? And what it says there, beside that."""
+    seen, values, actions = probes.solution(kind, gamma)
     runner = algorithm.agent(algorithm.policy)
     if actions is not None:
         _, dist, *_ = algorithm.policy(None, torch.from_numpy(seen))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -226,3 +227,9 @@ def check_finite(table: Table, rows: dict[str, Column] | None = None) -> None:
             check("the policy's probabilities are", steps, lambda x: x < math.inf, torch.max, cause)
     for steps in rows["actions"] if rows else zip(*(row["actions"] for row in table.rows)):
         check("the policy's actions are", steps, cause=cause)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence on a name that is not known: those like it, or else all there are."""
+    near = difflib.get_close_matches(name, known)
+    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"

@@ -15,31 +15,33 @@ def _a_short_a2c() -> Tensor:
     """A2C where episodes terminate, run out of time, and are cut by a segment's border."""
     import rlx
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        envs = rlx.envs.make_vec("Reach-v0", 4, terminate_at=0.4, max_episode_steps=7)
-        agent = rlx.Agent(envs, seed=0)
-        policy = rlx.networks.MLPPolicy(agent, hidden=(8,))
-        learner = rlx.algos.A2C(agent, policy, n_steps=20, gamma=0.9, gae_lambda=0.8)
-        for _ in range(4):
-            learner.update()
-        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+    envs = rlx.envs.make_vec("Reach-v0", 4, terminate_at=0.4, max_episode_steps=7)
+    agent = rlx.Agent(envs, seed=0)
+    policy = rlx.networks.MLPPolicy(agent, hidden=(8,))
+    learner = rlx.algos.A2C(agent, policy, n_steps=20, gamma=0.9, gae_lambda=0.8)
+    for _ in range(4):
+        learner.update()
+    return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
 
 
 def _a_short_ddpg() -> Tensor:
     """DDPG from windows of a few rows, each of which is cut somewhere, by 3-step returns."""
     import rlx
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        envs = rlx.envs.make_vec("Reach-v0", 4, terminate_at=0.4, max_episode_steps=7)
-        agent = rlx.Agent(envs, seed=0)
-        policy = rlx.critics.NoisyPolicy(agent, hidden=8, noise=0.5)
-        options = {"n": 3, "length": 6, "n_steps": 20, "passes": 4, "warmup": 40, "lr": 0.01}
-        learner = rlx.algos.DDPG(agent, policy, batch_size=16, tau=0.1, **options)
-        for _ in range(4):
-            learner.update()
-        return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+    envs = rlx.envs.make_vec("Reach-v0", 4, terminate_at=0.4, max_episode_steps=7)
+    agent = rlx.Agent(envs, seed=0)
+    policy = rlx.critics.NoisyPolicy(agent, hidden=8, noise=0.5)
+    options = {"n": 3, "length": 6, "n_steps": 20, "passes": 4, "warmup": 40, "lr": 0.01}
+    learner = rlx.algos.DDPG(agent, policy, batch_size=16, tau=0.1, **options)
+    for _ in range(4):
+        learner.update()
+    return torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+
+
+CUT_THEN_TERMINATED = (
+    ([1.0, -2.0, 3.0], [3.0, 5.0, 7.0, 2.0], "cut"),
+    ([2.0, 6.0], [1.0, 9.0, 4.0], "terminated"),
+)
 
 
 def _table(*episodes: tuple[list[float], list[float], str]) -> tuple[Tensor, ...]:
@@ -474,20 +476,12 @@ def _():
 
 @gae.case("an episode that was cut before one that terminated, gamma 0.9, lambda 0.8")
 def _():
-    episodes = (
-        ([1.0, -2.0, 3.0], [3.0, 5.0, 7.0, 2.0], "cut"),
-        ([2.0, 6.0], [1.0, 9.0, 4.0], "terminated"),
-    )
-    return *_table(*episodes), 0.9, 0.8
+    return *_table(*CUT_THEN_TERMINATED), 0.9, 0.8
 
 
 @gae.case("the same, gamma 0.9, lambda 1")
 def _():
-    episodes = (
-        ([1.0, -2.0, 3.0], [3.0, 5.0, 7.0, 2.0], "cut"),
-        ([2.0, 6.0], [1.0, 9.0, 4.0], "terminated"),
-    )
-    return *_table(*episodes), 0.9, 1.0
+    return *_table(*CUT_THEN_TERMINATED), 0.9, 1.0
 
 
 @gae.case("one that terminated before one that was cut, gamma 0.9, lambda 0")

@@ -16,16 +16,14 @@ def _ppo(network: str = "MLPPolicy", updates: int = 3, **options) -> Tensor:
     """The parameters after a few updates of PPO, and the share and the distance it reported."""
     import rlx
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
-        policy = getattr(rlx.networks, network)(agent, hidden=(8,))
-        options = {"n_steps": 12, "epochs": 4, "minibatches": 3, "lr": 0.03, **options}
-        algorithm = rlx.algos.PPO(agent, policy, **options)
-        metrics = [algorithm.update() for _ in range(updates)]
-        reported = [[one["approx_kl"], one["clipfrac"]] for one in metrics]
-        parameters = torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
-        return torch.cat([parameters, torch.tensor(reported).flatten()])
+    agent = rlx.Agent(rlx.envs.make_vec("Reach-v0", 4), seed=0)
+    policy = getattr(rlx.networks, network)(agent, hidden=(8,))
+    options = {"n_steps": 12, "epochs": 4, "minibatches": 3, "lr": 0.03, **options}
+    algorithm = rlx.algos.PPO(agent, policy, **options)
+    metrics = [algorithm.update() for _ in range(updates)]
+    reported = [[one["approx_kl"], one["clipfrac"]] for one in metrics]
+    parameters = torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
+    return torch.cat([parameters, torch.tensor(reported).flatten()])
 
 
 # ---------------------------------------------------------------------- ppo_clip_loss
