@@ -78,6 +78,7 @@ HELP = {
     "target_kl": (amount, "end the passes when the policy has moved this far"),
     "rbsize": (count, "rollouts (offpac) or rows kept for replay"),
     "max_rbusage": (count, "how often each of them may be used"),
+    "clip_rho": (amount, "largest importance weight"),
     "num_envs": (count, "environments that are played at once"),
     "passes": (count, "gradient steps after each --horizon steps"),
     "length": (count, "rows of a replayed window, end row included"),

@@ -141,7 +141,7 @@ def vtrace(
     gae_lambda: float = 1.0,
     clip_rho: float = 1.0,
     clip_c: float = 1.0,
-    clip_pg_rho: float = 1.0,
+    clip_pg_rho: float | None = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """V-trace targets and policy-gradient advantages (Espeholt et al., 2018, Eq. 1, Remarks 1-2).
 
@@ -150,8 +150,9 @@ def vtrace(
         A_t = min(ρ̄_pg, ρ_t) (r_t + γ (λ v_{t+1} + (1-λ) V_{t+1}) - V_t)
 
     All columns (N,); `log_ratios` is log ρ. At end rows v is V, or 0 where terminated, and A is 0.
-    The paper's advantage is the one with λ = 1; mixing V in otherwise is rlax's convention.
-    Both results are targets and carry no gradient.
+    With clip_pg_rho=None A has no weight in front, for a loss that weighs its rows itself
+    (`weighted_loss`). The paper's advantage is the one with λ = 1; mixing V in otherwise is rlax's
+    convention. Both results are targets and carry no gradient.
     """
     _check(rewards=rewards, values=values, log_ratios=log_ratios, end=end, terminated=terminated)
     v, next_v = _bootstrap(values, end, terminated)
@@ -160,7 +161,9 @@ def vtrace(
     c = torch.where(end, 0, gae_lambda * rho.clamp(max=clip_c))
     targets = v + _recur(delta, gamma * c)
     next_return = gae_lambda * targets.roll(-1) + (1 - gae_lambda) * next_v
-    advantages = rho.clamp(max=clip_pg_rho) * (rewards + gamma * next_return - v)
+    advantages = rewards + gamma * next_return - v
+    if clip_pg_rho is not None:
+        advantages = rho.clamp(max=clip_pg_rho) * advantages
     return targets, torch.where(end, 0, advantages)
 
 
@@ -174,6 +177,30 @@ def importance_weights(
     """
     _check(logprobs=logprobs, behaviour_logprobs=behaviour_logprobs)
     return (logprobs - behaviour_logprobs).exp().clamp(max=float("inf") if clip is None else clip)
+
+
+@torch.no_grad()
+def effective_sample_size(weights: Tensor) -> Tensor:
+    """How many rows of equal weight would average out as much noise (Kong, 1992).
+
+        (Σ_t w_t)² / Σ_t w_t²
+
+    Weights are (N,), 0 or more. A scalar from 1, where one row has all the weight, to N, where all
+    weights are equal; 0 where all are 0. Carries no gradient.
+    """
+    _check(weights=weights)
+    w = weights / weights.max().clamp(min=torch.finfo(weights.dtype).tiny)  # squares stay finite
+    return torch.where(weights.any(), w.sum().square() / w.square().sum(), 0)
+
+
+def weighted_loss(logprobs: Tensor, weights: Tensor, advantages: Tensor) -> Tensor:
+    """-mean(w_t A_t log π(a_t|s_t)), for rows that another policy played (Degris et al., 2012).
+
+    All (N,); w is π/μ, clipped perhaps. No gradient flows into weights or advantages. A scalar. A
+    baseline has to be part of A, inside the weight: E_μ[w b ∇log π] is 0, E_μ[b ∇log π] is not.
+    """
+    _check(logprobs=logprobs, weights=weights, advantages=advantages)
+    return policy_gradient_loss(logprobs, weights.detach() * advantages.detach())
 
 
 def policy_gradient_loss(logprobs: Tensor, advantages: Tensor) -> Tensor:

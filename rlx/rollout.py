@@ -285,7 +285,7 @@ class Rollout(Episodes):
         gae_lambda: float = 1.0,
         clip_rho: float = 1.0,
         clip_c: float = 1.0,
-        clip_pg_rho: float = 1.0,
+        clip_pg_rho: float | None = 1.0,
     ) -> Tensor:
         """V-trace advantages (N,); `returns` becomes v_t. `log_ratios` is log π − log μ, (N,).
 

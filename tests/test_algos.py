@@ -869,6 +869,28 @@ def test_offpac_learns_from_another_behaviour(network, watch):
         torch.testing.assert_close(episode.logprobs, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("clip", [0.5, 1.0, math.inf])
+def test_offpac_clips_every_weight_at_clip_rho(clip, monkeypatch):
+    seen, losses = {}, []
+    vtrace, loss = functional.vtrace, functional.weighted_loss
+    monkeypatch.setattr(
+        functional,
+        "vtrace",
+        lambda *a, **k: seen.update(zip(("rho", "c", "pg"), a[7:])) or vtrace(*a),
+    )
+    monkeypatch.setattr(functional, "weighted_loss", lambda *a: losses.append(a[1]) or loss(*a))
+    algorithm = offpac(lr=0.05, behaviour=Uniform(), clip_rho=clip)
+    for _ in range(5):
+        metrics = algorithm.update()
+    assert seen == {"rho": clip, "c": clip, "pg": None}  # the loss has the weight in front of A
+    weights = torch.cat(losses)
+    assert weights.max() <= clip
+    assert (weights.max() > 1) == (clip > 1)
+    size = weights.sum().square() / weights.square().sum() / len(weights)
+    assert 0 < metrics["ess"] <= 1
+    assert metrics["ess"] == pytest.approx(size.item(), abs=0.3)
+
+
 def test_offpac_learns_from_a_behaviour_with_memory(watch):
     agent = make_agent("discrete")
     behaviour = GRUPolicy(agent)
@@ -969,7 +991,7 @@ NAMES = {
     ActorCritic: {"value_loss", "explained_variance"},
     A2C: {"value_loss", "explained_variance"},
     PPO: {"value_loss", "explained_variance", "approx_kl", "clipfrac"},
-    OffPAC: {"value_loss", "explained_variance", "approx_kl"},
+    OffPAC: {"value_loss", "explained_variance", "approx_kl", "ess"},
 }
 
 
@@ -1165,6 +1187,8 @@ CALLS = {
     "discounted_returns": (REINFORCE, ActorCritic),
     "gae": (A2C, PPO),
     "vtrace": (OffPAC,),
+    "importance_weights": (OffPAC,),
+    "weighted_loss": (OffPAC,),
     "policy_gradient_loss": (REINFORCE, ActorCritic, A2C, OffPAC),
     "ppo_clip_loss": (PPO,),
     "normalize": (REINFORCE, ActorCritic, A2C, PPO),

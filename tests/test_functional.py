@@ -129,6 +129,8 @@ def test_gae_by_hand():
             [2.875, 2.5, 4, 0, 8, 4],
             [2.625, 1.5, 2, 0, 4.5, 0],
         ),
+        # The same without a weight in front of A: 1 + .5*2.5 - .5, 2 + .5*4 - 1, 2. And 3.
+        ({"clip_pg_rho": None}, [2.25, 2.5, 4, 0, 5, 4], [1.75, 3, 2, 0, 3, 0]),
     ],
 )
 def test_vtrace_by_hand(options, targets, advantages):
@@ -369,6 +371,7 @@ COLUMNS = {
     F.gae: ("rewards", "values", "end", "terminated"),
     F.vtrace: ("rewards", "values", "log_ratios", "end", "terminated"),
     F.importance_weights: ("logprobs", "behaviour_logprobs"),
+    F.weighted_loss: ("logprobs", "weights", "advantages"),
     F.policy_gradient_loss: ("logprobs", "advantages"),
     F.ppo_clip_loss: ("logprobs", "old_logprobs", "advantages"),
     F.td_target: ("rewards", "next_values", "terminated"),
@@ -424,6 +427,75 @@ def test_importance_weights_by_hand():
     assert not F.importance_weights(logprobs, behaviour).requires_grad
     huge = F.importance_weights(tensor([500.0]), tensor([0.0]), clip=1.0)
     close(huge, [1.0])  # exp(500) is infinite in float32
+
+
+def test_effective_sample_size_by_hand():
+    weights = tensor([2.0, 1.0, 1.0], requires_grad=True)
+    close(F.effective_sample_size(weights), 16 / 6)  # (2 + 1 + 1)² / (4 + 1 + 1)
+    assert not F.effective_sample_size(weights).requires_grad
+    close(F.effective_sample_size(torch.full((7,), 0.3)), 7.0)
+    close(F.effective_sample_size(tensor([0.0, 5.0, 0.0])), 1.0)
+    close(F.effective_sample_size(torch.zeros(3)), 0.0)
+    close(F.effective_sample_size(tensor([1e30, 1e30])), 2.0)  # whose squares are infinite
+    close(F.effective_sample_size(tensor([1e-30, 1e-30])), 2.0)  # whose squares are 0
+    with pytest.raises(ValueError, match=r"weights has shape \(3, 1\), expected \(3,\)"):
+        F.effective_sample_size(weights.unsqueeze(1))
+
+
+def test_effective_sample_size_of_normal_weights():
+    # w = exp(σ z): E[w]² / E[w²] = exp(-σ²).
+    torch.manual_seed(0)
+    weights = (0.5 * torch.randn(200_000, dtype=torch.float64)).exp()
+    close(F.effective_sample_size(weights) / 200_000, math.exp(-0.25), 0.005)
+
+
+def test_weighted_loss_by_hand():
+    logprobs, weights, advantages = (
+        tensor(x, requires_grad=True) for x in ([-1.0, -2.0], [0.5, 3.0], [3.0, -1.0])
+    )
+    loss = F.weighted_loss(logprobs, weights, advantages)
+    close(loss.detach(), -2.25)  # -((-1)(.5)(3) + (-2)(3)(-1)) / 2 = -(-1.5 + 6) / 2
+    loss.backward()
+    close(logprobs.grad, [-0.75, 1.5])
+    assert weights.grad is None
+    assert advantages.grad is None
+
+
+def test_a_baseline_costs_nothing_inside_the_weight():
+    """Over all actions of μ, each as often as it is taken: the gradient is π's, whatever b is."""
+    logits = tensor([0.2, 0.9, -0.4], dtype=torch.float64, requires_grad=True)
+    mu, returns = tensor([0.7, 0.1, 0.2]).double(), tensor([1.0, -2.0, 4.0]).double()
+    expected = torch.autograd.grad(-(logits.softmax(0) * returns).sum(), logits)[0]
+    for baseline in (0.0, 2.0, -7.0):
+        logprobs = logits.log_softmax(0)
+        weights = F.importance_weights(logprobs, mu.log())
+        # 3 μ(a) is how often an action stands in a mean over three
+        loss = F.weighted_loss(logprobs, 3 * mu * weights, returns - baseline)
+        close(torch.autograd.grad(loss, logits)[0], expected, 1e-12)
+
+
+@pytest.mark.parametrize(("rho_bar", "x"), [(0.1, 1 / 2), (0.5, 5 / 7), (1.0, 5 / 6), (1.8, 0.9)])
+@pytest.mark.parametrize("c_bar", [0.0, 0.1, 1.0, 1.8])
+def test_the_fixed_point_of_vtrace(rho_bar, x, c_bar):
+    """V of π_ρ̄ ∝ min(ρ̄ μ, π), whatever c̄ is (Espeholt et al., 2018, Theorem 1)."""
+    # Three steps in a row, and only in the last does the action matter: 1 for action 0. All eight
+    # sequences of actions stand in the table once, as for μ = (1/2, 1/2); π = (0.9, 0.1).
+    actions = torch.cartesian_prod(*[torch.arange(2)] * 3)
+    rho = 0.2 + 1.6 * (actions == 0).double()
+    rewards = torch.zeros(8, 4).double()
+    rewards[:, 2] = actions[:, 2] == 0
+    rho = torch.cat([rho, torch.ones(8, 1)], 1)
+    end = torch.zeros(8, 4, dtype=torch.bool)
+    end[:, 3] = True
+    table = [column.flatten() for column in (rewards, rho.log(), end)]
+    values = torch.zeros(4, dtype=torch.float64)
+    for _ in range(300):  # the slowest, ρ̄ = 0.1, comes nearer by a tenth in each
+        targets, _ = F.vtrace(
+            table[0], values.repeat(8), table[1], table[2], table[2], 1.0,
+            clip_rho=rho_bar, clip_c=c_bar,
+        )  # fmt: skip
+        values = targets.view(8, 4).mean(0)
+    close(values[:3], [x] * 3, 1e-9)
 
 
 def test_policy_gradient_loss_by_hand():

@@ -21,7 +21,8 @@ class OffPAC(Algorithm):
     Each update samples `batch_size` episodes with `behaviour` (the policy itself, as it is now),
     and stores them with their log-probabilities μ; the newest `rbsize` episodes are kept. Then it
     makes one pass over all that is stored, in random minibatches of at most `batch_size` episodes.
-    An episode leaves after its `max_rbusage`-th pass. Per-decision weights π/μ are clipped at 1.
+    An episode leaves after its `max_rbusage`-th pass. Per-decision weights π/μ are clipped at
+    `clip_rho`, which is ρ̄ and c̄ of V-trace, and the bound of the policy's loss; inf: not at all.
     The policy's first extra is the value, standardised: V = μ + σ v (`Algorithm.targets`).
     """
 
@@ -37,6 +38,7 @@ class OffPAC(Algorithm):
         max_rbusage: int = 5,
         gamma: float = 0.99,
         gae_lambda: float = 1.0,
+        clip_rho: float = 1.0,
         standardize_return: bool = True,
         value_coef: float = 0.25,
         entropy_reg: float = 0.01,
@@ -46,7 +48,7 @@ class OffPAC(Algorithm):
         self.behaviour = behaviour or policy
         self.batch_size, self.horizon = batch_size, horizon
         self.rbsize, self.max_rbusage = rbsize, max_rbusage
-        self.gamma, self.gae_lambda = gamma, gae_lambda
+        self.gamma, self.gae_lambda, self.clip_rho = gamma, gae_lambda, clip_rho
         self.standardize_return = standardize_return
         self.value_coef, self.entropy_reg = value_coef, entropy_reg
         self.stored: list[Rollout] = []  # one episode each
@@ -80,21 +82,27 @@ class OffPAC(Algorithm):
         self.targets.update(batch, self.gamma)
         values = self.value_of(new)
         log_ratios = (new.logprobs - batch.logprobs).detach()
-        new.vtrace(values.detach(), log_ratios, self.gamma, self.gae_lambda)
-        new = new[:-1]  # end rows have served: their values are in the targets
+        new.vtrace(
+            values.detach(), log_ratios, self.gamma, self.gae_lambda,
+            clip_rho=self.clip_rho, clip_c=self.clip_rho, clip_pg_rho=None,
+        )  # fmt: skip
+        new, old = new[:-1], batch[:-1]  # end rows have served: their values are in the targets
         values, advantages = self.value_of(new), new.advantages
+        weights = functional.importance_weights(new.logprobs, old.logprobs, self.clip_rho)
         if self.standardize_return:
-            # Only the scale. These are weighted: E[w A ∇log π] is the gradient, E[(w A - b) ∇log π]
-            # is not, for a baseline costs nothing only inside the weight. V is one already.
-            advantages = advantages / (advantages.square().mean().sqrt() + 1e-8)
+            # Only the scale. A mean that is subtracted here would be one of rows of μ, and V is a
+            # baseline already.
+            scale = (weights * advantages).square().mean().sqrt()
+            advantages = advantages / (scale + 1e-8)
         losses = self.minimize(
-            policy_loss=functional.policy_gradient_loss(new.logprobs, advantages),
+            policy_loss=functional.weighted_loss(new.logprobs, weights, advantages),
             value_loss=self.value_coef * self.value_loss(new),
             entropy_loss=-self.entropy_reg * self.entropy_of(new),
         )
         return {
             "entropy": self.entropy_of(new).item(),
-            "approx_kl": functional.approx_kl(new.logprobs, batch[:-1].logprobs).item(),
+            "approx_kl": functional.approx_kl(new.logprobs, old.logprobs).item(),
+            "ess": functional.effective_sample_size(weights).item() / len(new),
             "explained_variance": functional.explained_variance(values, new.returns).item(),
             **losses,
         }
