@@ -7,9 +7,11 @@ import math
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.distributions.utils import lazy_property
+
+from rlx import functional
 
 
 class ActionDistribution:
@@ -228,9 +230,7 @@ class SquashedNormal(Distribution):
 
     def _log_density(self, before: Tensor) -> Tensor:
         """Of the action whose value before the tanh is `before`."""
-        # log(1 − tanh²u) = 2 (log 2 − u + log σ(2u)), without cancellation for large |u|.
-        slope = 2 * (math.log(2) - before + nn.functional.logsigmoid(2 * before))
-        return self.base.log_prob(before) - slope - self.scale.log()
+        return functional.squashed_log_prob(before, self.base.mean, self.base.stddev, self.scale)
 
     def entropy(self) -> Tensor:
         raise NotImplementedError(

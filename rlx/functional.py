@@ -11,8 +11,12 @@ raise a ValueError; nothing broadcasts. Losses and statistics average over every
 given: hand them the rows of executed steps, without the end rows.
 """
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 
 def _check(**columns: Tensor) -> None:
@@ -273,6 +277,76 @@ def double_q_value(q_online: Tensor, q_target: Tensor) -> Tensor:
             f"q_online has shape {online}, q_target {target}, expected (N, A) for both"
         )
     return q_target.gather(1, q_online.argmax(dim=1, keepdim=True)).squeeze(1)
+
+
+def lower_value(q: Sequence[Tensor]) -> Tensor:
+    """The lowest that any of the critics says, row by row (Fujimoto et al., 2018, section 4.2).
+
+        V(s) = min_k Q_k(s, a)
+
+    `q` holds one (N,) for each critic, all of the same actions. The result: (N,). Critics that err
+    apart from each other do not put a peak at the same place.
+    """
+    _check(**{f"q[{k}]": one for k, one in enumerate(q)})
+    return torch.stack(tuple(q)).amin(0)
+
+
+def soft_value(q: Sequence[Tensor], logprobs: Tensor, alpha: Tensor | float) -> Tensor:
+    """The value of a state to whom entropy is worth something (Haarnoja et al., 2018, Eq. 3).
+
+        V(s) = min_k Q_k(s, a) - α log π(a|s),    a ~ π(·|s)
+
+    `q` holds one (N,) for each critic, and `logprobs` is (N,), of an action drawn from π as it is
+    now. `alpha`, one number, is the reward that a nat of entropy is worth. The result: (N,).
+    """
+    _check(logprobs=logprobs, **{f"q[{k}]": one for k, one in enumerate(q)})
+    return lower_value(q) - alpha * logprobs
+
+
+def temperature_loss(log_alpha: Tensor, logprobs: Tensor, entropy_target: float) -> Tensor:
+    """Lowers α where the policy has more entropy than wanted, and raises it where it has less.
+
+        L = -log α · mean_t(log π(a_t|s_t) + H),    H = entropy_target, in nats
+
+    `log_alpha`: one number, a scalar; `logprobs`: (N,), of actions drawn from π as it is now, and
+    without gradient here. The paper (Haarnoja et al., 2018, "Soft actor-critic algorithms and
+    applications", Eq. 18) has α before the mean, and its code the logarithm: the sign and the zero
+    of the slope are the same, and the step does not get smaller with α. A scalar.
+    """
+    _check(logprobs=logprobs)
+    return log_alpha * (-logprobs.detach() - entropy_target).mean()
+
+
+def squashed_log_prob(
+    before: Tensor, mean: Tensor, std: Tensor, scale: Tensor | float = 1.0
+) -> Tensor:
+    """log-density of a = m + c tanh(u), u ~ N(mean, std), of each number of an action by itself.
+
+        log π(a) = log N(u; mean, std) - log(c (1 - tanh² u))
+
+    (Haarnoja et al., 2018, app. C, and the c of a Box wider than [-1, 1].) `before` is u, not a:
+    in single precision the tanh of 10 is 1. All of the shape of `before`, (N, D), except that
+    `scale`, c, may be (D,) or one number. The row's density is the sum over its numbers.
+    """
+    scale = torch.as_tensor(scale, dtype=before.dtype, device=before.device)
+    # log(1 - tanh²u) = 2 (log 2 - u + log σ(2u)), without cancellation for large |u|.
+    slope = 2 * (math.log(2) - before + logsigmoid(2 * before))
+    gaussian = -((before - mean) ** 2) / (2 * std**2) - std.log() - math.log(2 * math.pi) / 2
+    return gaussian - slope - scale.log()
+
+
+def smoothed_actions(
+    actions: Tensor, low: Tensor, high: Tensor, noise: float, clip: float
+) -> Tensor:
+    """Actions near those of the policy, to judge (Fujimoto et al., 2018, section 5.3).
+
+        a + c clip(ε, -clip, clip), kept in [low, high],    ε ~ N(0, noise),  c = (high - low) / 2
+
+    `actions`: (N, D); a draw for each row and each number. `low`, `high`: (D,), the bounds of the
+    Box; `noise` and `clip` are in halves of its width.
+    """
+    blur = (noise * torch.randn_like(actions)).clamp(-clip, clip) * (high - low) / 2
+    return (actions + blur).clamp(low, high)
 
 
 def value_loss(values: Tensor, returns: Tensor, deviation: float = 1.0) -> Tensor:

@@ -677,3 +677,79 @@ def test_polyak_update_refuses_other_networks():
         F.polyak_update(nn.Linear(3, 2), nn.Linear(3, 1), tau=0.5)
     with pytest.raises(ValueError, match="bias"):
         F.polyak_update(nn.Linear(3, 2), nn.Linear(3, 2, bias=False), tau=0.5)
+
+
+# ---------------------------------------------------------------------------- continuous control
+
+
+def test_lower_and_soft_values_by_hand():
+    q = tensor([1.0, 5.0, -2.0]), tensor([2.0, 3.0, -2.0])
+    close(F.lower_value(q), [1.0, 3.0, -2.0])
+    close(F.lower_value(q[:1]), q[0])
+    # An action of density 1/e has -log π = 1, which is worth α.
+    close(F.soft_value(q, tensor([-1.0, 0.0, 2.0]), alpha=0.5), [1.5, 3.0, -3.0])
+    for wrong in ((q[0], q[1][:, None]), (q[0], q[1][:1])):
+        with pytest.raises(ValueError, match=r"q\[1\] has shape"):
+            F.lower_value(wrong)
+        with pytest.raises(ValueError, match=r"q\[1\] has shape"):
+            F.soft_value(wrong, q[0], 0.5)
+    with pytest.raises(ValueError, match=r"logprobs has shape \(3, 1\)"):
+        F.soft_value(q, q[0][:, None], 0.5)
+
+
+def test_temperature_loss_by_hand():
+    # Entropies of 1 and 4 where 1 is wanted: 1.5 too much on average, so log α is to fall by it.
+    log_alpha = tensor(-2.0, requires_grad=True)
+    logprobs = tensor([-1.0, -4.0], requires_grad=True)
+    loss = F.temperature_loss(log_alpha, logprobs, entropy_target=1.0)
+    close(loss.detach(), -2.0 * 1.5)
+    loss.backward()
+    close(log_alpha.grad, 1.5)
+    assert logprobs.grad is None
+    with pytest.raises(ValueError, match=r"logprobs has shape \(2, 1\)"):
+        F.temperature_loss(log_alpha, logprobs[:, None], 1.0)
+
+
+def test_the_two_losses_of_a_temperature_agree_on_where_to_go():
+    # Of α and of log α: the slopes differ by the factor α, never by their sign or their zero.
+    logprobs = tensor([-1.0, -4.0])
+    for start in (-6.0, 0.0, 2.0):
+        for wanted in (1.0, 2.5, 9.0):
+            log_alpha = tensor(start, requires_grad=True)
+            ours = F.temperature_loss(log_alpha, logprobs, wanted)
+            papers = F.temperature_loss(log_alpha.exp(), logprobs, wanted)
+            slopes = [torch.autograd.grad(loss, log_alpha)[0] for loss in (ours, papers)]
+            close(slopes[1], math.exp(start) * slopes[0])
+
+
+def test_squashed_log_prob_by_hand():
+    # In the middle: log N(0; 0, 1) = -0.9189, and 1 - tanh²(0) = 1; of c = 2, log 2 less.
+    zero, one = torch.zeros(1, 2), torch.ones(1, 2)
+    close(F.squashed_log_prob(zero, zero, one), [[-0.918939, -0.918939]])
+    close(
+        F.squashed_log_prob(zero, zero, one, tensor([2.0, 1.0])),
+        [[-0.918939 - math.log(2), -0.918939]],
+    )
+    # u = 1, of N(0.5, 2): -0.03125 - 0.693147 - 0.918939, less log(1 - 0.761594²) = -0.867562.
+    u, mean, std = tensor([[1.0]]), tensor([[0.5]]), tensor([[2.0]])
+    close(F.squashed_log_prob(u, mean, std), [[-0.775773]])
+    # u = 20: 1 - tanh² is 4 e^-40, whose logarithm is 2 log 2 - 40. In float32, tanh is 1.
+    far = tensor([[20.0]])
+    close(F.squashed_log_prob(far, far, one[:, :1]), [[-0.918939 - 2 * math.log(2) + 40]])
+
+
+def test_smoothed_actions_stay_near_and_inside():
+    torch.manual_seed(0)
+    low, high = tensor([-2.0, 0.0]), tensor([2.0, 10.0])
+    actions = tensor([[0.0, 5.0]]).expand(20_000, 2)
+    moved = (F.smoothed_actions(actions, low, high, noise=0.2, clip=0.5) - actions) / tensor([2, 5])
+    assert moved.abs().max() <= 0.5 + 1e-6
+    assert (moved.abs() > 0.499).float().mean() > 0.005  # P(|ε| > 2.5 σ) = 0.0124
+    close(moved.mean(0), torch.zeros(2), 0.01)
+    close(moved.std(0), torch.full((2,), 0.2), 0.01)
+    assert len(moved.unique(dim=0)) > 19_000  # each row has a draw of its own,
+    assert abs(moved.T.corrcoef()[0, 1]) < 0.03  # and each number
+    edge = F.smoothed_actions(high.expand(500, 2), low, high, noise=0.2, clip=0.5)
+    assert (edge <= high).all()
+    assert (edge == high).any(1).float().mean() > 0.5
+    close(F.smoothed_actions(actions[:3], low, high, noise=0.0, clip=0.5), actions[:3])

@@ -1455,12 +1455,21 @@ def test_a_network_of_values_cannot_act():
         rlx.Agent(two_boxes().env)(network_for(Critic, two_boxes())).episode()
 
 
-def test_swapped_functions_are_those_that_train(monkeypatch):
-    for name in ("double_q_value", "polyak_update", "n_step_returns"):
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (DQN, ("double_q_value", "polyak_update", "n_step_returns")),
+        (DDPG, ("lower_value", "polyak_update", "n_step_returns")),
+        (TD3, ("lower_value", "smoothed_actions", "polyak_update", "n_step_returns")),
+        (SAC, ("soft_value", "temperature_loss", "squashed_log_prob", "n_step_returns")),
+    ],
+)
+def test_swapped_functions_are_those_that_train(kind, names, monkeypatch):
+    for name in names:
         called = []
         original = getattr(functional, name)
         with monkeypatch.context() as patch:
             patch.setattr(functional, name, lambda *a, f=original, c=called: c.append(1) or f(*a))
-            algorithm = make(DQN)
+            algorithm = make(kind)
             algorithm.improve(table(make_windows(algorithm.agent.action_space, None)))
         assert called

@@ -48,10 +48,7 @@ class DDPG(OffPolicy):
 
     def improve(self, batch: Rollout) -> dict[str, float]:
         rows, entered = self.counted(batch), batch.fresh()
-        with torch.no_grad():
-            actions = self.target_actions(batch)
-            values = self.agent(self.target_critic).evaluate(entered, actions=actions).others
-        returns = batch.n_step_returns(torch.stack(values).amin(0), self.gamma, self.n)[rows]
+        returns = self.q_targets(batch)[rows]
         q = self.agent(self.critic).evaluate(entered).others
         losses = {"value_loss": sum(mse_loss(one[rows], returns) for one in q)}
         if (self.count + 1) % self.delay == 0:
@@ -64,6 +61,13 @@ class DDPG(OffPolicy):
         functional.polyak_update(self.target_critic, self.critic, self.tau)
         functional.polyak_update(self.target_policy, self.policy, self.tau)
         return {"q": q[0][rows].mean().item(), **losses}
+
+    @torch.no_grad()
+    def q_targets(self, batch: Rollout) -> Tensor:
+        """What the critics should say at each row, (N,): its n-step return."""
+        actions = self.target_actions(batch)
+        q = self.agent(self.target_critic).evaluate(batch.fresh(), actions=actions).others
+        return batch.n_step_returns(functional.lower_value(q), self.gamma, self.n)
 
     def target_actions(self, batch: Rollout) -> tuple[Tensor, ...]:
         """What the target policy would do at each row."""

@@ -71,19 +71,17 @@ class SAC(OffPolicy):
         rows, entered = self.counted(batch), batch.fresh()
         alpha = self.temperature().detach()
         new = self.agent(self.policy).evaluate(batch, sample=True)
-        with torch.no_grad():
-            values = self.agent(self.target_critic).evaluate(entered, actions=new.actions).others
-            values = torch.stack(values).amin(0) - alpha * new.logprobs
-        returns = batch.n_step_returns(values, self.gamma, self.n)[rows]
+        returns = self.q_targets(batch, new)[rows]
         q = self.agent(self.critic).evaluate(entered).others
         with frozen(self.critic):
             best = self.agent(self.critic).evaluate(entered, actions=new.actions).others
-        best, logprobs = torch.stack(best).amin(0)[rows], new.logprobs[rows]
-        surprise = (-logprobs - self.entropy_target).detach().mean()
+        best, logprobs = [one[rows] for one in best], new.logprobs[rows]
         losses = self.minimize(
             value_loss=sum(mse_loss(one[rows], returns) for one in q),
-            policy_loss=(alpha * logprobs - best).mean(),
-            temperature_loss=self.temperature.log_alpha * surprise,
+            policy_loss=-functional.soft_value(best, logprobs, alpha).mean(),
+            temperature_loss=functional.temperature_loss(
+                self.temperature.log_alpha, logprobs, self.entropy_target
+            ),
         )
         functional.polyak_update(self.target_critic, self.critic, self.tau)
         return {
@@ -92,3 +90,11 @@ class SAC(OffPolicy):
             "alpha": alpha.item(),
             **losses,
         }
+
+    @torch.no_grad()
+    def q_targets(self, batch: Rollout, new: Rollout) -> Tensor:
+        """What the critics should say at each row, (N,): its n-step return, with a soft value at
+        the end. `new` is the batch with actions that the policy would draw now."""
+        q = self.agent(self.target_critic).evaluate(batch.fresh(), actions=new.actions).others
+        values = functional.soft_value(q, new.logprobs, self.temperature())
+        return batch.n_step_returns(values, self.gamma, self.n)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rlx import functional
 from rlx.agent import Agent
 from rlx.algos.ddpg import DDPG
 from rlx.networks import boxes
@@ -41,10 +42,8 @@ class TD3(DDPG):
         ]
 
     def target_actions(self, batch: Rollout) -> tuple[Tensor, ...]:
-        blurred = []
-        for action, (low, high) in zip(super().target_actions(batch), self.bounds):
-            low, high = low.to(action), high.to(action)
-            noise = self.target_noise * torch.randn_like(action)
-            noise = noise.clamp(-self.target_clip, self.target_clip) * (high - low) / 2
-            blurred.append((action + noise).clamp(low, high))
-        return tuple(blurred)
+        noise, clip = self.target_noise, self.target_clip
+        return tuple(
+            functional.smoothed_actions(action, low.to(action), high.to(action), noise, clip)
+            for action, (low, high) in zip(super().target_actions(batch), self.bounds)
+        )
