@@ -42,6 +42,8 @@ def pytest_configure(config):
         original(self, *args, **kwargs)
         self.skip_compare += ("stderr",)  # progress bars, and warnings of other people's code
         self.sanitize_patterns[r' style="[^"]*"'] = ""  # what is said, not how it looks
+        # A picture is compared by what it says in words: its pixels depend on the machine's fonts.
+        self.sanitize_patterns[r' src="data:image/[^"]*"'] = ""
         # The library's source, beside the learner's after a right answer: it may change.
         self.sanitize_patterns[r"(?s)<details><summary>Yours beside.*?</details>"] = ""
         self.sanitize_patterns[r"\b0x[0-9a-f]{6,16}\b"] = "0xADDRESS"  # as tools/run_notebooks.py
