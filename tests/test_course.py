@@ -18,7 +18,7 @@ import torch
 pytest.importorskip("ipywidgets")
 
 import rlx
-from rlx.course import CourseMap, Knob, Picture, curves, live, predict, swap, watch
+from rlx.course import CourseMap, Knob, Picture, comparison, curves, live, predict, swap, watch
 from rlx.course.exercise import load
 from rlx.course.picture import svg_curve, ticks
 from rlx.course.predict import Guess
@@ -463,6 +463,25 @@ def test_curves_draws_the_interquartile_mean_and_its_interval():
     assert "good ends at 2 (95 % interval " in picture.alt
     assert "5 seeds" in picture.alt
     assert ax.get_title(loc="right") == "25 s of training"  # ten runs of 2.5 seconds
+
+
+def test_comparison_draws_every_seed_and_the_interval_of_the_difference():
+    picture = comparison({"this": [4, 4, 4], "that": [1, 1, 1, 1]}, goal=2)
+    assert picture.alt == (
+        "this: 4 [4, 4], 3 of 3 reach 2 [0.44, 1.00]; that: 1 [1, 1], 0 of 4 reach 2 [0.00, 0.49], "
+        "less the first -3 to -3: a difference"
+    )
+    left, right = picture.drawn.axes
+    dots = [line for line in left.lines if line.get_marker() == "o"]
+    assert [sorted(line.get_xdata()) for line in dots] == [[4, 4, 4], [1, 1, 1, 1]]
+    assert [2, 2] in [list(line.get_xdata()) for line in left.lines]
+    assert [-3, -3] in [list(line.get_xdata()) for line in right.lines]
+
+
+def test_comparison_of_equals_finds_no_difference():
+    picture = comparison({"a": [1.0, 2.0, 3.0], "b": [1.0, 2.0, 3.0]})
+    assert picture.alt.endswith("no difference found")
+    assert "reach" not in picture.alt
 
 
 def test_curves_of_one_run_has_no_interval():

@@ -5,6 +5,7 @@ import torch
 
 import rlx
 from rlx.course import probe
+from rlx.course.faults import REPLAYING
 
 
 def make(kind, env, **options):
@@ -27,4 +28,34 @@ def test_one_that_does_not_bootstrap_fails_one(capsys):
         lambda env: make(rlx.algos.ActorCritic, env, batch_size=16, standardize_return=False)
     )
     assert {kind for kind, right in passed.items() if not right} == {"truncation"}
-    assert "FAILED: V 1.25, where 2.00 is right" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "FAILED: V 1.25, where 2.00 is right" in said
+    assert "What fits: a time limit counts as a death\n" in said
+
+
+@pytest.mark.slow
+def test_one_without_values_is_asked_for_actions_only(capsys):
+    def reinforce(env):
+        agent = rlx.Agent(rlx.envs.make_vec(env, 16), seed=0)
+        policy = rlx.networks.MLPPolicy(agent, hidden=(16,), value=False)
+        return rlx.algos.REINFORCE(agent, policy, batch_size=16, lr=0.01, entropy_reg=0.0)
+
+    assert probe(reinforce) == {"action": True, "both": True}
+    assert capsys.readouterr().out.count("left out: it learns no values") == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["DQN", "SAC"])
+def test_by_q_values(name, capsys):
+    actions = {"SAC": "continuous"}.get(name, "discrete")
+
+    def replaying(env):
+        torch.manual_seed(0)
+        agent = rlx.Agent(rlx.envs.make_vec(env, 16, actions=actions), seed=0)
+        policy = REPLAYING[name](agent, hidden=16)
+        options = dict(n_steps=6, passes=4, batch_size=64, warmup=0, tau=0.1, lr=0.02, gamma=0.5)
+        return getattr(rlx.algos, name)(agent, policy, **options)
+
+    assert all(probe(replaying, updates=60).values())
+    words = {"DQN": "chooses the right action in 1.00, 1.00", "SAC": "off the right action by 0."}
+    assert words[name] in capsys.readouterr().out

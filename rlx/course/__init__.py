@@ -5,7 +5,7 @@ from rlx.course.checking import NotYet, check, hint
 from rlx.course.exercise import Exercise, swap
 from rlx.course.live import live
 from rlx.course.picture import Picture
-from rlx.course.plots import Knob, curves
+from rlx.course.plots import Knob, comparison, curves
 from rlx.course.predict import predict
 from rlx.course.probing import probe
 from rlx.course.progress import progress
@@ -18,6 +18,7 @@ __all__ = [
     "NotYet",
     "Picture",
     "check",
+    "comparison",
     "curves",
     "hint",
     "live",

@@ -8,8 +8,8 @@ from decimal import Decimal
 import numpy as np
 from matplotlib.figure import Figure
 
+from rlx import stats
 from rlx.course.picture import COLOURS, WIDGET, Picture, asleep
-from rlx.stats import bootstrap_interval, interquartile_mean
 from rlx.training import History
 
 
@@ -36,11 +36,11 @@ def curves(
         values = np.stack([np.interp(grid, *seed) for seed in seeds])
         for seed in seeds:
             ax.plot(*seed, color=colour, alpha=0.3, lw=0.8)
-        mean = interquartile_mean(values)
+        mean = stats.interquartile_mean(values)
         ax.plot(grid, mean, color=colour, lw=2.2, label=name or None)
         text = f"{name or 'mean'} ends at {mean[-1]:.3g}"
         if len(seeds) > 1:
-            low, high = bootstrap_interval(values)
+            low, high = stats.bootstrap_interval(values)
             ax.fill_between(grid, low, high, color=colour, alpha=0.2, lw=0)
             text += f" (95 % interval {low[-1]:.3g} to {high[-1]:.3g}, {len(seeds)} seeds)"
         said.append(text)
@@ -53,6 +53,59 @@ def curves(
     if isinstance(runs, Mapping):
         ax.legend(frameon=False)
     return Picture(figure, f"{y.replace('_', ' ')} against {x}: {'; '.join(said)}")
+
+
+def comparison(
+    methods: Mapping[str, Sequence[float]], goal: float | None = None, xlabel: str = "return"
+) -> Picture:
+    """Methods by one value a seed (`Runs.last()`, say): what `rlx.stats.compare` prints, drawn.
+
+    Left, every seed, the mean of the middle half with its 95 % interval, and how many seeds reach
+    `goal`, with Wilson's interval of that share. Right, the interval of the difference from the
+    first method: if 0 is outside, they differ."""
+    figure = Figure(figsize=(6.2, 1.1 + 0.5 * len(methods)), dpi=100, layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2), sharey=True)
+    names, said, first = [], [], None
+    for k, (colour, (name, values)) in enumerate(zip(COLOURS * 9, methods.items())):
+        values = np.asarray(values, dtype=float)
+        # Not all on one line, so that equal results can be counted; always the same way.
+        aside = 0.3 * (np.random.default_rng(0).permutation(len(values)) / len(values) - 0.5)
+        left.plot(values, k + aside, "o", color=colour, alpha=0.5, ms=5, mew=0)
+        mean, (low, high) = stats.interquartile_mean(values), stats.bootstrap_interval(values)
+        _interval(left, k, mean, low, high, colour)
+        names.append(name)
+        said.append(f"{name}: {mean:.4g} [{low:.4g}, {high:.4g}]")
+        if goal is not None:
+            reached = int((values >= goal).sum())
+            share = "[{:.2f}, {:.2f}]".format(*stats.wilson(reached, len(values)))
+            names[-1] += f"\n{reached} of {len(values)} {share}"
+            said[-1] += f", {reached} of {len(values)} reach {goal:g} {share}"
+        if first is None:
+            first, its_mean = values, mean
+        else:
+            low, high = stats.difference_interval(values, first)
+            _interval(right, k, mean - its_mean, low, high, colour)
+            says = f"{low:+.3g} to {high:+.3g}"
+            right.annotate(says, ((low + high) / 2, k), (0, 8), ha="center", fontsize=8,
+                           textcoords="offset points")  # fmt: skip
+            found = "a difference" if low > 0 or high < 0 else "no difference found"
+            said[-1] += f", less the first {says}: {found}"
+    if goal is not None:
+        left.axvline(goal, color="0.6", ls="--", lw=1)
+    right.axvline(0, color="0.6", lw=1)
+    left.set(xlabel=xlabel, ylim=(len(methods) - 0.4, -0.6))
+    left.set_yticks(range(len(methods)), names)
+    right.set(xlabel="difference from the first")
+    right.tick_params(left=False, labelleft=False)
+    left.spines[["top", "right"]].set_visible(False)
+    right.spines[["top", "right", "left"]].set_visible(False)
+    right.margins(x=0.1)
+    return Picture(figure, "; ".join(said))
+
+
+def _interval(ax, y: float, mean: float, low: float, high: float, colour: str) -> None:
+    ax.plot([low, high], [y, y], color=colour, lw=2.5)
+    ax.plot(mean, y, "D", color=colour, ms=7)
 
 
 def _finite(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
