@@ -24,9 +24,7 @@ from torch.distributions import Normal
 import rlx
 from rlx import functional, networks, stats
 
-BASE = dict(
-    n_steps=32, epochs=4, minibatches=4, gamma=0.98, gae_lambda=0.9, lr=3e-3, value_coef=0.5
-)
+BASE = dict(n_steps=32, epochs=4, minibatches=4, gamma=0.98, gae_lambda=0.9, lr=3e-3)
 NEVER = 1e9  # a clip that is never reached
 
 
