@@ -142,14 +142,18 @@ class EpsilonGreedy(Categorical):
         self.q, self.epsilon, self._num_events = q, epsilon, q.shape[-1]
         Distribution.__init__(self, q.shape[:-1], validate_args=False)
 
-    @lazy_property
-    def probs(self) -> Tensor:
+    def check_rows(self) -> None:
+        """Raises ValueError if there are several ε, and not one for each row."""
         if self.epsilon.ndim and len(self.epsilon) != len(self.q):
             raise ValueError(
                 f"{len(self.epsilon)} environments have an epsilon of their own, and these are "
                 f"{len(self.q)} rows: play with greedy=True, dry=True, or give the network one "
                 "epsilon, QPolicy(policy.network, 0.05)"
             )
+
+    @lazy_property
+    def probs(self) -> Tensor:
+        self.check_rows()
         greedy = torch.nn.functional.one_hot(self.mode, self._num_events)
         epsilon = self.epsilon.unsqueeze(-1)
         return epsilon / self._num_events + (1 - epsilon) * greedy
@@ -158,7 +162,11 @@ class EpsilonGreedy(Categorical):
     def logits(self) -> Tensor:
         return self.probs.log()
 
-    _param = probs  # what a sample is drawn by
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+        if sample_shape:
+            return super().sample(sample_shape)
+        self.check_rows()
+        return functional.epsilon_greedy(self.q, self.epsilon)
 
     @property
     def param_shape(self) -> torch.Size:
@@ -244,6 +252,8 @@ def _version(x: Tensor) -> int | None:
 
 
 def _sample(component: Distribution) -> Tensor:
+    if isinstance(component, EpsilonGreedy):
+        return component.sample()
     if isinstance(component, torch.distributions.Categorical):
         # Gumbel-max: argmin of E/p with E exponential. Several times faster than torch.multinomial.
         race = torch.empty_like(component._param).exponential_()

@@ -233,6 +233,24 @@ def ppo_clip_loss(
 
 
 @torch.no_grad()
+def epsilon_greedy(q: Tensor, epsilon: Tensor | float) -> Tensor:
+    """For each row the best action, or with probability ε any, drawn evenly (Watkins, 1989).
+
+    Q-values of every action: (N, A). `epsilon`: one number, or (N,), one a row. Actions: (N,),
+    int64, without gradient. Each row draws for itself, from torch's global generator, and what it
+    draws may be the best action again: that one has the probability 1 - ε + ε / A.
+    """
+    if q.ndim != 2 or getattr(epsilon, "shape", ()) not in ((), q.shape[:1]):
+        raise ValueError(
+            f"q has shape {tuple(q.shape)}, epsilon {tuple(getattr(epsilon, 'shape', ()))}, "
+            "expected (N, A), and a number or (N,)"
+        )
+    explores = torch.rand(len(q), device=q.device) < epsilon
+    best = q.argmax(dim=1)
+    return torch.where(explores, torch.randint_like(best, q.shape[1]), best)
+
+
+@torch.no_grad()
 def td_target(rewards: Tensor, next_values: Tensor, terminated: Tensor, gamma: float) -> Tensor:
     """One-step targets r + γ V(s'), or r where s' is terminal (Sutton & Barto, 2018, Eq. 6.2).
 
@@ -357,6 +375,38 @@ def value_loss(values: Tensor, returns: Tensor, deviation: float = 1.0) -> Tenso
     With σ the deviation of the returns, 1 is the loss of the best constant."""
     _check(values=values, returns=returns)
     return ((values - returns.detach()) / deviation).square().mean()
+
+
+def huber_loss(values: Tensor, returns: Tensor, delta: float = 1.0) -> Tensor:
+    """The mean Huber loss of values, a scalar from (N,) (Huber, 1964; DQN's clipped error).
+
+        e_t = V_t - G_t,    e_t² / 2 where |e_t| < κ,    κ (|e_t| - κ / 2) elsewhere
+
+    κ is `delta`. The slope of a row is its error, at most κ: no row is cut off, and none pulls
+    harder than that. No gradient flows into the returns.
+    """
+    _check(values=values, returns=returns)
+    return nn.functional.huber_loss(values, returns.detach(), delta=delta)
+
+
+def replay_indices(first: Tensor, end: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Rows of windows of a ring, (M,) int64, back to back, and how many each window has, (N,).
+
+    A window begins at a row of `first` (N,), which is no end row. It goes on, at the ring's last
+    row from its row 0, for at most `length` rows, and no further than to the first end row, which
+    belongs to it. `end` (capacity,) marks them; the newest row in store must be one, as it is when
+    only whole fragments are stored: so no window runs from the newest row into the oldest.
+    """
+    if length < 2 or end.dtype != torch.bool:
+        raise ValueError(
+            f"length is {length}, end has dtype {end.dtype}, expected 2 or more, and torch.bool"
+        )
+    rows = (first[:, None] + torch.arange(length, device=first.device)) % len(end)
+    if length == 2:  # a step and where it led, with nothing to look up
+        return rows.flatten(), torch.full_like(first, 2)
+    ends = end[rows]
+    inside = ends.cumsum(1) - ends.long() == 0  # up to the first end row, and with it
+    return rows[inside], inside.sum(1)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlx import functional
 from rlx.columns import Column, apply, leaves
 from rlx.rollout import Rollout
 from rlx.rowfile import RowFile
@@ -78,20 +79,17 @@ class Replay:
         if length < 2:
             raise ValueError(f"windows of {length} rows: a step and where it led are two")
         first = self._steps(batch, burn_in)
-        rows = (first[:, None] + torch.arange(length, device=first.device)) % self.capacity
-        if length == 2:
-            lengths, last, rows = [2] * batch, slice(1, None, 2), rows.flatten()
+        rows, lengths = functional.replay_indices(first, self.columns["end"], length)
+        if len(rows) == 2 * batch:  # all of two rows: the same in a faster way
+            counts, last = [2] * batch, slice(1, None, 2)
         else:
-            end = self.columns["end"][rows]
-            inside = end.cumsum(1) - end.long() == 0  # up to the first end row, and with it
-            rows, lengths = rows[inside], inside.sum(1)
-            lengths, last = lengths.tolist(), lengths.cumsum(0) - 1
+            counts, last = lengths.tolist(), lengths.cumsum(0) - 1
         # index_select is twice as fast as indexing, and this is most of the work
         columns = apply(lambda x: x.index_select(0, rows), self.columns)
         for name, field in Rollout.COLUMNS.items():
             if field.at_end is not None and columns.get(name) is not None:
                 columns[name][last] = field.at_end
-        return Rollout(lengths).replace(**columns)
+        return Rollout(counts).replace(**columns)
 
     def _steps(self, batch: int, burn_in: int) -> Tensor:
         """First rows of `batch` windows, drawn uniformly: those that do not serve, again."""
@@ -114,7 +112,7 @@ class Replay:
                 serve = every[chosen.to(every.device)]
             found.append(serve)
             missing -= len(serve)
-        return torch.cat(found)
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _serve(self, rows: Tensor, burn_in: int) -> Tensor:
         """Do windows from here have a step to learn from? (len(rows),) bool."""

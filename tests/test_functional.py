@@ -376,6 +376,7 @@ COLUMNS = {
     F.ppo_clip_loss: ("logprobs", "old_logprobs", "advantages"),
     F.td_target: ("rewards", "next_values", "terminated"),
     F.value_loss: ("values", "returns"),
+    F.huber_loss: ("values", "returns"),
     F.explained_variance: ("values", "returns"),
     F.normalize: ("x", "mask"),
     F.approx_kl: ("logprobs", "old_logprobs"),
@@ -572,6 +573,64 @@ def test_double_q_target_asserts_shapes(online, target):
         F.double_q_target(
             torch.zeros(2), torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(1).bool(), 0.5
         )
+
+
+def test_epsilon_greedy_is_the_best_or_any():
+    torch.manual_seed(0)
+    n, q = 40_000, tensor([[1.0, 3.0, 2.0]]).expand(40_000, 3)
+    assert F.epsilon_greedy(q, 0.0).eq(1).all()
+    for epsilon, shares in ((0.3, [0.1, 0.8, 0.1]), (tensor(1.0), [1 / 3] * 3)):
+        actions = F.epsilon_greedy(q, epsilon)
+        assert actions.dtype == torch.int64
+        close(actions.bincount(minlength=3) / n, shares, 4 * 0.5 / math.sqrt(n))
+    each = torch.linspace(0, 1, n)
+    others = F.epsilon_greedy(q, each) != 1
+    # Of those that explore, a third finds the best again: 2/3 ε, on average 1/6 and 1/2.
+    close(others.view(2, -1).float().mean(1), [1 / 6, 1 / 2], 4 * 0.5 / math.sqrt(n / 2))
+    assert not F.epsilon_greedy(tensor([[1.0, 2.0]], requires_grad=True), 0.5).requires_grad
+
+
+def test_rows_explore_each_for_itself():
+    torch.manual_seed(0)
+    explored = torch.stack(
+        [F.epsilon_greedy(torch.eye(2)[:1].expand(2, 2), 1.0) for _ in range(4000)]
+    )
+    pairs = (2 * explored[:, 0] + explored[:, 1]).bincount(minlength=4) / 4000
+    close(pairs, [0.25] * 4, 4 * 0.5 / math.sqrt(4000))
+
+
+@pytest.mark.parametrize(("q", "epsilon"), [((4,), ()), ((4, 2), (2,)), ((4, 2), (4, 1))])
+def test_epsilon_greedy_asserts_shapes(q, epsilon):
+    with pytest.raises(ValueError, match=r"^q has shape .*, epsilon .*, expected \(N, A\)"):
+        F.epsilon_greedy(torch.zeros(q), torch.zeros(epsilon))
+
+
+def test_huber_loss_by_hand():
+    values = tensor([0.5, -2.0, 4.0], requires_grad=True)
+    returns = tensor([0.0, 1.0, 4.0], requires_grad=True)
+    loss = F.huber_loss(values, returns)
+    close(loss.detach(), (0.125 + 2.5 + 0.0) / 3)  # errors .5, -3, 0: .5²/2, 3 - .5, 0
+    loss.backward()
+    close(values.grad, [0.5 / 3, -1 / 3, 0])  # the error, at most 1
+    assert returns.grad is None
+    close(F.huber_loss(values, returns, delta=2.0).detach(), (0.125 + 2 * (3 - 1)) / 3)
+
+
+def test_replay_indices_by_hand():
+    # Seven rows, of which row 2 is the newest: the episode that began in row 5 goes on in row 0.
+    end = tensor([False, False, True, False, True, False, False])
+    rows, lengths = F.replay_indices(tensor([6, 3, 0, 6]), end, 3)
+    assert rows.tolist() == [6, 0, 1, 3, 4, 0, 1, 2, 6, 0, 1]
+    assert lengths.tolist() == [3, 2, 3, 3]
+    rows, lengths = F.replay_indices(tensor([6, 3]), end, 9)
+    assert rows.tolist() == [6, 0, 1, 2, 3, 4]  # to the end row, and with it
+    assert lengths.tolist() == [4, 2]
+    rows, lengths = F.replay_indices(tensor([6, 3]), end, 2)
+    assert (rows.tolist(), lengths.tolist()) == ([6, 0, 3, 4], [2, 2])
+    with pytest.raises(ValueError, match=r"^length is 1, "):
+        F.replay_indices(tensor([6]), end, 1)
+    with pytest.raises(ValueError, match=r"end has dtype torch.int64"):
+        F.replay_indices(tensor([6]), end.long(), 3)
 
 
 # ---------------------------------------------------------------------------- statistics

@@ -141,6 +141,18 @@ def test_epsilon_greedy_actions_come_as_often_as_they_should():
     assert actions[:n].eq(1).all()  # with ε = 0 never another, not even rarely
 
 
+@pytest.mark.parametrize("length", [2, 5])
+def test_one_step_returns_are_the_same_the_short_way(length):
+    agent = on_reach(DQN, "native", MODES[0])
+    algorithm = DQN(agent, network_for(DQN, agent), length=length, gamma=0.9)
+    with torch.no_grad():
+        algorithm.replay.add(agent(algorithm.policy).segment(40))
+    batch = algorithm.replay.sample(200, length)
+    values, rows = torch.randn(len(batch)), ~batch.end & (torch.rand(len(batch)) < 0.7)
+    expected = batch.n_step_returns(values, 0.9, 1)[rows]
+    assert torch.equal(algorithm.returns(batch, values, rows), expected)
+
+
 def test_one_epsilon_is_for_any_number_of_rows_and_many_for_as_many():
     q = torch.randn(5, 3)
     one, many = EpsilonGreedy(q, tensor(0.1)), EpsilonGreedy(q, tensor([0.1, 0.2]))
@@ -1458,7 +1470,7 @@ def test_a_network_of_values_cannot_act():
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        (DQN, ("double_q_value", "polyak_update", "n_step_returns")),
+        (DQN, ("double_q_value", "polyak_update", "td_target", "huber_loss")),
         (DDPG, ("lower_value", "polyak_update", "n_step_returns")),
         (TD3, ("lower_value", "smoothed_actions", "polyak_update", "n_step_returns")),
         (SAC, ("soft_value", "temperature_loss", "squashed_log_prob", "n_step_returns")),
@@ -1473,3 +1485,13 @@ def test_swapped_functions_are_those_that_train(kind, names, monkeypatch):
             algorithm = make(kind)
             algorithm.improve(table(make_windows(algorithm.agent.action_space, None)))
         assert called
+
+
+@pytest.mark.parametrize("name", ["n_step_returns", "epsilon_greedy", "replay_indices"])
+def test_nor_is_an_update_of_q_learning_without_these(monkeypatch, name):
+    called = []
+    original = getattr(functional, name)
+    monkeypatch.setattr(functional, name, lambda *a, **k: called.append(1) or original(*a, **k))
+    agent = on_reach(DQN, "native", MODES[0])
+    DQN(agent, network_for(DQN, agent), n=2, length=3, warmup=0, passes=1).update()
+    assert called

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch.nn.functional import smooth_l1_loss
+from torch import Tensor
 
 from rlx import functional
 from rlx.agent import Agent
@@ -54,8 +54,17 @@ class DQN(OffPolicy):
         with torch.no_grad():
             (target_q,) = self.agent(self.target).evaluate(batch).others
         values = functional.double_q_value(q, target_q)
-        returns = batch.n_step_returns(values, self.gamma, self.n)[rows]
+        returns = self.returns(batch, values, rows)
         chosen = q.gather(1, batch.actions[0][:, None]).squeeze(1)[rows]
-        losses = self.minimize(value_loss=smooth_l1_loss(chosen, returns))
+        losses = self.minimize(value_loss=functional.huber_loss(chosen, returns))
         functional.polyak_update(self.target, self.policy.network, self.tau)
         return {"q": chosen.mean().item(), **losses}
+
+    def returns(self, batch: Rollout, values: Tensor, rows: Tensor) -> Tensor:
+        """What is learned at `rows`, (N,) bool: n-step returns, those of one step the short way."""
+        if self.n != 1:
+            return batch.n_step_returns(values, self.gamma, self.n)[rows]
+        ahead = rows.roll(1)  # a step's state is followed by the one that it led to
+        return functional.td_target(
+            batch.rewards[rows], values[ahead], batch.terminated[ahead], self.gamma
+        )

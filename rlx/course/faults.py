@@ -165,12 +165,21 @@ def bootstrap_never(values, end, terminated):
 
 
 def without_discount(name):
-    at = {"gae": 4, "vtrace": 5, "discounted_returns": 2, "n_step_returns": 4}[name]
+    at = {"gae": 4, "vtrace": 5, "discounted_returns": 2, "td_target": 3}[name]
     return {name: lambda *args: real[name](*args[:at], 1.0, *args[at + 1 :])}
 
 
 def minus(name):
     return {name: lambda *args: -real[name](*args)}
+
+
+def counting(terminal):
+    """One-step targets that take every state for terminal, or none."""
+
+    def td_target(rewards, next_values, terminated, gamma):
+        return real["td_target"](rewards, next_values, terminal(terminated), gamma)
+
+    return {"td_target": td_target}
 
 
 UNBOOTSTRAPPED = {"_bootstrap": bootstrap_never}
@@ -208,11 +217,11 @@ FAULTS = [
     # Monte-Carlo returns never bootstrap: to them, an episode that is cut is over.
     _f("the discount", "ActorCritic", without_discount("discounted_returns"), "delay truncation"),
     _f("the policy loss", "ActorCritic", minus("policy_gradient_loss"), "action both truncation"),
-    _f("the discount", "DQN", without_discount("n_step_returns"), "delay truncation"),
+    _f("the discount", "DQN", without_discount("td_target"), "delay truncation"),
     _f("a time limit counts as a death", "DQN", {"made": CutIsOver}, "truncation"),
     # What is drawn from the replay ends in the middle of an episode: to it, every step is a cut.
-    _f("a segment's cut counts as a death", "DQN", UNBOOTSTRAPPED, "delay truncation"),
-    _f("a death is bootstrapped", "DQN", TOO_FAR, "constant observation delay"),
+    _f("a segment's cut counts as a death", "DQN", counting(torch.ones_like), "delay truncation"),
+    _f("a death is bootstrapped", "DQN", counting(torch.zeros_like), "constant observation delay"),
     _f("a death is bootstrapped", "SAC", TOO_FAR, "constant observation delay"),
     _f("what the Q-values see", "DQN", {"network": BlindQ}, "observation delay both"),
     _f("the critic's loss", "DDPG", {"made": DeafCritic}, " ".join(probes.KINDS)),
