@@ -2,6 +2,7 @@
 
 from rlx.course.chapters import CourseMap
 from rlx.course.checking import NotYet, check, hint
+from rlx.course.duel import Duel
 from rlx.course.exercise import Exercise, swap
 from rlx.course.live import live
 from rlx.course.picture import Picture
@@ -13,6 +14,7 @@ from rlx.course.watch import watch
 
 __all__ = [
     "CourseMap",
+    "Duel",
     "Exercise",
     "Knob",
     "NotYet",

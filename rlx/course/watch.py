@@ -122,7 +122,7 @@ class Player:
         name = hashlib.sha1(data.encode()).hexdigest()[:12]
         first = "data:image/webp;base64," + b64encode(self.frames[0]).decode()
         height = self.plot.drawn.get_figheight()
-        return Template(_file("player.html")).substitute(
+        return Template(asset("player.html")).substitute(
             name=name,
             first=first,
             title=html.escape(self.title),
@@ -131,12 +131,13 @@ class Player:
             left=f"{100 * LEFT:.1f}",
             top=f"{100 * TOP / height:.1f}",
             bottom=f"{100 * BOTTOM / height:.1f}",
-            script=_file("player.js"),
+            script=asset("player.js"),
             data=data,
         )
 
 
-def _file(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a page or a script that lies beside this module."""
     return resources.files("rlx.course").joinpath(name).read_text(encoding="utf-8")
 
 
