@@ -28,7 +28,7 @@ help:
 	@echo 'make lab         open the course in JupyterLab      (ARGS="--no-browser --port=9000")'
 	@echo 'make check       lint and the tests that train nothing: a minute and a half'
 	@echo 'make test        everything CI runs: check, learning, notebooks, solutions, browser'
-	@echo 'make notebooks   run the notebooks again and save them tidily    (ONLY="path …")'
+	@echo 'make notebooks   run the notebooks again, save them tidily, list their terms    (ONLY="path …")'
 	@echo 'make exercises   write exercises/ from solutions/, and install nbgrader (docs/teaching.md)'
 	@echo 'make bench       measure rlx beside its peers'
 	@echo 'make clean       remove the environment and everything else that was built'
@@ -99,6 +99,7 @@ test-browser: $(VENV)/.test
 
 notebooks: $(VENV)/.test
 	$(PY) tools/run_notebooks.py $(or $(ONLY),$(NOTEBOOKS) $(SOLUTIONS))
+	$(PY) tools/make_reference.py
 
 exercises: $(VENV)/.classroom
 	$(PY) tools/make_exercises.py
