@@ -22,7 +22,7 @@ from rlx.course import CourseMap, Knob, Picture, comparison, curves, live, predi
 from rlx.course.exercise import load
 from rlx.course.picture import svg_curve, ticks
 from rlx.course.predict import Guess
-from rlx.course.progress import passed
+from rlx.course.progress import passed, progress, record
 from rlx.training import History
 
 # The modules: their names in the package are those of the functions.
@@ -523,6 +523,30 @@ def test_the_map_links_to_the_chapters_that_are_there(tmp_path):
     assert re.findall(r'href="([^"]*)"', html) == ["05_reinforce.ipynb"]
     assert html.count("not written yet") == 14
     assert "05  REINFORCE\n" in repr(CourseMap(tmp_path))
+
+
+def test_the_map_links_to_exercises_from_a_chapter_and_from_other_exercises(tmp_path):
+    for place in ("notebooks", "exercises/05_reinforce", "exercises/06_baselines"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "notebooks/05_reinforce.ipynb").touch()
+    (tmp_path / "exercises/05_reinforce/05_reinforce.ipynb").touch()
+    for folder, links in {
+        "notebooks": ["05_reinforce.ipynb", "../exercises/05_reinforce/05_reinforce.ipynb"],
+        "exercises/06_baselines": [
+            "../../notebooks/05_reinforce.ipynb", "../05_reinforce/05_reinforce.ipynb",
+        ],
+    }.items():  # fmt: skip
+        page = CourseMap(tmp_path / folder)._repr_html_()
+        assert re.findall(r'href="([^"]*)"', page) == links
+
+
+def test_progress_says_when_a_chapter_is_done(tmp_path, monkeypatch):
+    monkeypatch.setenv("RLX_HOME", str(tmp_path))
+    names = [name for name, one in load().items() if one.chapter == "05" and not one.optional]
+    for name in names:
+        assert "✓ done" not in repr(progress())
+        record(name)
+    assert "05  REINFORCE ✓ done: ✓ " in repr(progress())
 
 
 # ---------------------------------------------------------------------------- predict

@@ -49,3 +49,14 @@ def test_links_lead_to_what_is_there(path):
         if not re.match(r"\w+:", target):
             file = urllib.parse.unquote(target.partition("#")[0])
             assert not file or (path.parent / file).exists(), target
+
+
+@pytest.mark.parametrize("path", reference.CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_leads_on(path):
+    foot = reference.last(path).splitlines()[-1]
+    k = reference.CHAPTERS.index(path)
+    there = [*reference.CHAPTERS[max(k - 1, 0) : k], *reference.CHAPTERS[k + 1 : k + 2]]
+    links = [near.name for near in there]
+    if (ROOT / "exercises" / path.stem).exists():
+        links.insert(min(k, 1), f"../exercises/{path.stem}/{path.stem}.ipynb")
+    assert re.findall(r"\]\(([^)]+)\)", foot) == links

@@ -54,6 +54,13 @@ def test_every_exercise_is_checked_for_points(chapter):
 
 
 @each_chapter
+def test_progress_lists_exercises_in_the_order_of_the_notebook(chapter):
+    text = "\n".join(cell.source for cell in code(SOLUTIONS, chapter))
+    names = re.findall(r"^check\((\w+)\)", text, re.MULTILINE)
+    assert names == [name for name, one in load().items() if one.chapter == chapter[:2]]
+
+
+@each_chapter
 def test_an_exercise_has_hidden_tests(chapter):
     graded = [cell for cell in code(SOLUTIONS, chapter) if nbgrader(cell, "grade")]
     assert any(regions("HIDDEN TESTS", cell.source) for cell in graded)

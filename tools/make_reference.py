@@ -38,10 +38,15 @@ def title(path: Path) -> str:
     return cells(path)[0].source.splitlines()[0].removeprefix("# ")
 
 
+def last(path: Path) -> str:
+    """The last part of a chapter."""
+    (cell,) = (cell for cell in cells(path) if "## Before you go\n" in cell.source)
+    return cell.source.partition("## Before you go\n")[2]
+
+
 def terms(path: Path) -> dict[str, str]:
     """Term → what it means: "**Term**: what it is." in the last part of a chapter."""
-    (last,) = (cell.source for cell in cells(path) if "## Before you go\n" in cell.source)
-    text = " ".join(last.partition("## Before you go\n")[2].replace("\n\n", " ¶ ").split())
+    text = " ".join(last(path).replace("\n\n", " ¶ ").split())
     return {
         term: meaning.strip()
         for term, meaning in re.findall(r"\*\*([^*]+)\*\*[^*:¶]{0,9}: (.*?)(?= \*\*| ¶|$)", text)

@@ -25,10 +25,12 @@ CHAPTERS = [
 
 
 class CourseMap:
-    """The table of chapters; those whose notebook is in `folder` are links."""
+    """The table of chapters, from a notebook in `folder`, which is the chapters' own, or that of
+    some exercises. Those whose notebook is there are links, and so are their exercises."""
 
     def __init__(self, folder: str | Path = ".") -> None:
-        self.found = {number: _notebook(Path(folder), number) for number, *_ in CHAPTERS}
+        self.found = {number: notebook(number, folder) for number, *_ in CHAPTERS}
+        self.exercises = {number: exercises(number, folder) for number, *_ in CHAPTERS}
 
     def __repr__(self) -> str:
         return "\n".join(
@@ -39,23 +41,41 @@ class CourseMap:
     def _repr_html_(self) -> str:
         rows = ""
         for number, title, builds in CHAPTERS:
-            path, cells = self.found[number], [number, html.escape(title), _code(builds)]
-            if path:
-                cells[1] = f'<a href="{path.name}">{cells[1]}</a>'
-            else:
-                cells[1] += " <em>(not written yet)</em>"
-            rows += _row("td", cells)
-        head = _row("th", ["", "chapter", "you build"])
+            name = linked(html.escape(title), self.found[number])
+            if not self.found[number]:
+                name += " <em>(not written yet)</em>"
+            there = self.exercises[number]
+            rows += _row(
+                "td", [number, name, _code(builds), linked("exercises", there) if there else ""]
+            )
+        head = _row("th", ["", "chapter", "you build", ""])
         return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+
+def notebook(number: str, folder: str | Path = ".") -> str | None:
+    """The chapter's notebook, as a link from a notebook in `folder`; None if it is not there."""
+    return _first(folder, f"{number}_*.ipynb", f"../../notebooks/{number}_*.ipynb")
+
+
+def exercises(number: str, folder: str | Path = ".") -> str | None:
+    """The notebook of its exercises, likewise."""
+    name = f"{number}_*/{number}_*.ipynb"
+    return _first(folder, f"../exercises/{name}", f"../{name}")
+
+
+def linked(text: str, target: str | None) -> str:
+    return f'<a href="{html.escape(target)}">{text}</a>' if target else text
+
+
+def _first(folder: str | Path, *patterns: str) -> str | None:
+    found = (path for pattern in patterns for path in sorted(Path(folder).glob(pattern)))
+    path = next(found, None)
+    return path and path.relative_to(folder).as_posix()
 
 
 def _row(tag: str, cells: list[str]) -> str:
     cells = [f'<{tag} style="text-align: left">{cell}</{tag}>' for cell in cells]
     return f"<tr>{''.join(cells)}</tr>"
-
-
-def _notebook(folder: Path, number: str) -> Path | None:
-    return next(iter(sorted(folder.glob(f"{number}_*.ipynb"))), None)
 
 
 def _code(text: str) -> str:

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from rlx import checkpoint
-from rlx.course.chapters import CHAPTERS
+from rlx.course.chapters import CHAPTERS, exercises, linked
 from rlx.course.exercise import EXERCISES, load
 
 
@@ -80,10 +80,22 @@ class progress:
 
     def rows(self) -> list[tuple[str, str, list[str]]]:
         return [
-            (number, title, [f"{'✓' if n in self.done else '·'} {n}" for n in names])
+            (
+                number,
+                title + self.step(names),
+                [f"{'✓' if n in self.done else '·'} {n}" for n in names],
+            )
             for number, title, names in self.chapters
             if names
         ]
+
+    def mark(self, name: str) -> str:
+        return f"{'✓' if name in self.done else '·'} {name}"
+
+    def step(self, names: list[str]) -> str:
+        """That a chapter is done, if it is: the optional exercises do not count."""
+        counted = {name for name in names if not EXERCISES[name].optional}
+        return " ✓ done" if counted <= self.done else ""
 
     def total(self) -> str:
         names = {name for _, _, names in self.chapters for name in names}
@@ -100,7 +112,7 @@ class progress:
     def _repr_html_(self) -> str:
         cell = '<td style="text-align: left; vertical-align: top">'
         rows = "".join(
-            f"<tr>{cell}{number}</td>{cell}{html.escape(title)}</td>"
+            f"<tr>{cell}{number}</td>{cell}{linked(html.escape(title), exercises(number))}</td>"
             f"{cell}{'<br>'.join(f'<code>{html.escape(name)}</code>' for name in names)}</td></tr>"
             for number, title, names in self.rows()
         )

@@ -75,6 +75,267 @@ def _rows(x: Tensor) -> Tensor:
     return x if x.ndim == 1 else x.flatten(1).sum(1)
 
 
+# ---------------------------------------------------------------------- categorical
+
+
+def _categorical(logits: Tensor) -> Categorical:
+    """The Categorical whose probabilities are the softmax of each row of `logits` (B, n)."""
+    return Categorical(logits=logits)
+
+
+categorical = Exercise(
+    "categorical",
+    chapter="03",
+    reference=_categorical,
+    target="rlx.networks.Categorical",
+    adapt=lambda answer: lambda logits: answer(logits),
+    train=lambda: brief_training("Cue-v0"),
+    also="`torch.distributions.Categorical(probs=logits.softmax(-1))` has the same probabilities; "
+    "with `logits=` torch works in logarithms all along, where small ones keep their digits.",
+    hints=(
+        "torch's Categorical can be given probabilities or logits. Which do you have?",
+        "With `logits=` the softmax is done for you. Done by hand, it belongs to `probs=`, and it "
+        "runs along the actions, not along the rows.",
+        "`torch.distributions.Categorical(logits=logits)`",
+    ),
+)
+categorical.case(
+    "three rows of two actions",
+    lambda: (torch.tensor([[0.0, 1.0], [3.0, 0.5], [-1.0, -2.0]], requires_grad=True),),
+)
+categorical.case(
+    "two rows of three actions, positive numbers only",
+    lambda: (torch.tensor([[0.2, 1.0, 4.0], [3.0, 0.5, 0.1]], requires_grad=True),),
+)
+
+
+@categorical.inputs
+def _(draw):
+    rows, n = draw.size(1, 50), draw.integer(2, 6)
+    return (draw.floats(rows, n, grad=True),)
+
+
+categorical.patches(r"""
+the softmax is taken twice
+    Probabilities were given as logits, so torch takes the softmax of a softmax. It still
+    works, a little: between two actions, none can be more probable than 73 %. `logits=`
+    wants the raw numbers.
+    - logits=logits
+    + logits=logits.softmax(-1)
+
+the softmax runs along the rows of the batch
+    Your probabilities sum to 1 down each column: what one environment does would depend on
+    what the others see. The actions are the last dimension: `softmax(-1)`.
+    - logits=logits
+    + probs=logits.softmax(0)
+
+the numbers are taken for probabilities
+    A network's output can be negative, and torch then complains. Where it is positive,
+    torch divides by the sum, and it is no softmax. Say `logits=`.
+    - logits=logits
+    + probs=logits
+
+each action has a sigmoid of its own
+    Sigmoids answer several yes-or-no questions. Here exactly one action is taken, so
+    raising one probability has to lower the others in a certain way: that is the softmax.
+    - logits=logits
+    + probs=logits.sigmoid()
+
+large numbers overflow
+    `exp` of 100 is more than float32 can hold, and infinity divided by infinity is NaN.
+    `softmax`, and `logits=`, subtract the largest number first.
+    - logits=logits
+    + probs=logits.exp() / logits.exp().sum(-1, keepdim=True)
+
+the signs of the logits are turned round
+    The larger a number, the more probable its action.
+    - logits=logits
+    + logits=-logits
+
+no gradient reaches the logits
+    The numbers are right, but the network learns through them: no `detach()` here.
+    - logits=logits
+    + logits=logits.detach()
+
+it takes the absolute value for a probability
+    A large negative number means an improbable action. The softmax knows that.
+    - logits=logits
+    + probs=logits.abs() + 1e-8
+""")
+
+
+def _cautious(logits: Tensor) -> Categorical:
+    """A tenth of the probability shared among all n actions, the rest as the softmax says."""
+    return Categorical(probs=0.9 * logits.softmax(-1) + 0.1 / logits.shape[-1])
+
+
+categorical.harder(
+    "cautious",
+    _cautious,
+    (
+        "How probable is an action that the softmax gives nothing?",
+        "A mixture of two distributions has the mixture of their probabilities.",
+        "`Categorical(probs=0.9 * logits.softmax(-1) + 0.1 / logits.shape[-1])`",
+    ),
+    r"""
+    each action gets a tenth
+        The tenth is shared among n actions: 1/n of it for each.
+        - 0.1 / logits.shape[-1]
+        + 0.1
+
+    the shares are exchanged
+        Nine tenths as the softmax says, one tenth shared.
+        - 0.9 * logits.softmax(-1) + 0.1
+        + 0.1 * logits.softmax(-1) + 0.9
+
+    the logits are mixed, not the probabilities
+        Nine tenths of the logits make another softmax, in which an action may still have nothing.
+        - probs=0.9 * logits.softmax(-1) + 0.1 / logits.shape[-1]
+        + logits=0.9 * logits + 0.1 / logits.shape[-1]
+    """,
+)
+
+
+# ---------------------------------------------------------------------- gaussian
+
+
+def _gaussian(mean: Tensor, log_std: Tensor) -> Normal:
+    """The Normal with that mean (B, D) and the logarithm of that standard deviation (D,)."""
+    return Normal(mean, log_std.exp())
+
+
+def _bare(dist: Distribution) -> Distribution:
+    return dist.base_dist if isinstance(dist, Independent) else dist
+
+
+gaussian = Exercise(
+    "gaussian",
+    chapter="03",
+    reference=_gaussian,
+    target="rlx.networks.Normal",
+    adapt=lambda answer: lambda mean, std: answer(mean, std.log()),
+    call=lambda answer, mean, log_std: _bare(answer(mean, log_std)),
+    also="`torch.nn.functional.softplus(x)` keeps a deviation positive as well and grows slower "
+    "than `exp`, where the network itself puts out the spread.",
+    hints=(
+        "A deviation has to be positive; what a network puts out, or a free parameter, need not "
+        "be. Which function makes any number positive, and undoes a logarithm?",
+        "torch's `Normal(loc, scale)` wants the standard deviation as its scale: not its "
+        "logarithm, and not the variance.",
+        "`torch.distributions.Normal(mean, log_std.exp())`",
+    ),
+)
+
+
+@gaussian.case("negative log_std: deviations below 1")
+def _():
+    mean = torch.tensor([[0.5, -1.0], [2.0, 0.0], [-0.3, 1.0]], requires_grad=True)
+    return mean, torch.tensor([-0.5, -1.2], requires_grad=True)
+
+
+@gaussian.case("positive numbers throughout")
+def _():
+    mean = torch.tensor([[0.5, 1.7], [2.0, 0.6]], requires_grad=True)
+    return mean, torch.tensor([0.4, 0.9], requires_grad=True)
+
+
+@gaussian.inputs
+def _(draw):
+    rows, size = draw.size(1, 50), draw.integer(1, 4)
+    log_std = draw.floats(size, kinds="tenths whole").clamp(-5, 5)
+    return draw.floats(rows, size, grad=True), log_std.requires_grad_()
+
+
+gaussian.patches(r"""
+the exp is missing
+    You use the logarithm of the deviation as the deviation. Where it is negative, torch
+    complains; where it is positive, nobody does, and the noise is of the wrong size.
+    - log_std.exp()
+    + log_std
+
+the variance stands where the standard deviation belongs
+    torch's Normal takes the standard deviation, and you give it its square. With a
+    deviation of 0.1 the noise would be ten times too small.
+    - log_std.exp()
+    + log_std.exp() ** 2
+
+log_std is taken for the logarithm of the variance
+    You halve it, or take a root. That is right for a parameter called log_var; this one is
+    the logarithm of the standard deviation itself.
+    - log_std.exp()
+    + (0.5 * log_std).exp()
+
+softplus stands where exp belongs
+    Softplus makes a number positive, too, but it does not undo a logarithm: log_std = 0
+    should mean a deviation of 1, and yours is 0.69.
+    - log_std.exp()
+    + torch.nn.functional.softplus(log_std)
+
+the deviation is the reciprocal
+    A larger log_std means a larger deviation: `log_std.exp()`, without a minus.
+    - log_std.exp()
+    + (-log_std).exp()
+
+all deviations are 1
+    log_std is not used: the spread could not be learned.
+    - log_std.exp()
+    + torch.ones_like(log_std)
+
+no gradient reaches log_std
+    The numbers are right, but the deviation is learned too: no `detach()`, `.item()` or
+    `torch.tensor(…)` on the way.
+    - log_std.exp()
+    + log_std.detach().exp()
+
+the logarithm is taken for a negative number's sign
+    `abs()` makes a number positive, but it does not undo a logarithm.
+    - log_std.exp()
+    + log_std.abs()
+
+log_std is clamped
+    The parameter may be any number here; a range is for whoever makes it to choose.
+    - log_std.exp()
+    + log_std.clamp(-2, 2).exp()
+
+the base of the logarithm is not e
+    log_std is the natural logarithm: `exp()` undoes it.
+    - log_std.exp()
+    + 2**log_std
+""")
+
+
+def _bounded(mean: Tensor, log_std: Tensor) -> Normal:
+    """The Normal whose log-deviation is 1.5 tanh(log_std) - 0.5: between -2 and 1."""
+    return Normal(mean, (1.5 * log_std.tanh() - 0.5).exp())
+
+
+gaussian.harder(
+    "bounded",
+    _bounded,
+    (
+        "Which function takes any number into a range, and has a slope everywhere?",
+        "`tanh` goes from -1 to 1. Stretch and shift it, so that it goes from -2 to 1.",
+        "`Normal(mean, (1.5 * log_std.tanh() - 0.5).exp())`",
+    ),
+    r"""
+    a clamp stands where tanh belongs
+        Outside of its range a clamp has no slope: a deviation that is there once never comes back.
+        - (1.5 * log_std.tanh() - 0.5)
+        + log_std.clamp(-2, 1)
+
+    the range is shifted
+        `tanh` goes from -1 to 1: times 1.5, less 0.5, from -2 to 1.
+        - tanh() - 0.5
+        + tanh()
+
+    the range bounds the deviation, not its logarithm
+        Between -2 and 1 lies the logarithm: `exp()` at the end.
+        - (1.5 * log_std.tanh() - 0.5).exp()
+        + 1.5 * log_std.exp().tanh() - 0.5
+    """,
+)
+
+
 # ---------------------------------------------------------------------- log_prob
 
 
@@ -579,267 +840,6 @@ every gear is as frequent as any other
     + torch.randint_like(component.sample(), component.probs.shape[-1])
     +         if hasattr(component, "probs") else component.sample()
 """)
-
-
-# ---------------------------------------------------------------------- gaussian
-
-
-def _gaussian(mean: Tensor, log_std: Tensor) -> Normal:
-    """The Normal with that mean (B, D) and the logarithm of that standard deviation (D,)."""
-    return Normal(mean, log_std.exp())
-
-
-def _bare(dist: Distribution) -> Distribution:
-    return dist.base_dist if isinstance(dist, Independent) else dist
-
-
-gaussian = Exercise(
-    "gaussian",
-    chapter="03",
-    reference=_gaussian,
-    target="rlx.networks.Normal",
-    adapt=lambda answer: lambda mean, std: answer(mean, std.log()),
-    call=lambda answer, mean, log_std: _bare(answer(mean, log_std)),
-    also="`torch.nn.functional.softplus(x)` keeps a deviation positive as well and grows slower "
-    "than `exp`, where the network itself puts out the spread.",
-    hints=(
-        "A deviation has to be positive; what a network puts out, or a free parameter, need not "
-        "be. Which function makes any number positive, and undoes a logarithm?",
-        "torch's `Normal(loc, scale)` wants the standard deviation as its scale: not its "
-        "logarithm, and not the variance.",
-        "`torch.distributions.Normal(mean, log_std.exp())`",
-    ),
-)
-
-
-@gaussian.case("negative log_std: deviations below 1")
-def _():
-    mean = torch.tensor([[0.5, -1.0], [2.0, 0.0], [-0.3, 1.0]], requires_grad=True)
-    return mean, torch.tensor([-0.5, -1.2], requires_grad=True)
-
-
-@gaussian.case("positive numbers throughout")
-def _():
-    mean = torch.tensor([[0.5, 1.7], [2.0, 0.6]], requires_grad=True)
-    return mean, torch.tensor([0.4, 0.9], requires_grad=True)
-
-
-@gaussian.inputs
-def _(draw):
-    rows, size = draw.size(1, 50), draw.integer(1, 4)
-    log_std = draw.floats(size, kinds="tenths whole").clamp(-5, 5)
-    return draw.floats(rows, size, grad=True), log_std.requires_grad_()
-
-
-gaussian.patches(r"""
-the exp is missing
-    You use the logarithm of the deviation as the deviation. Where it is negative, torch
-    complains; where it is positive, nobody does, and the noise is of the wrong size.
-    - log_std.exp()
-    + log_std
-
-the variance stands where the standard deviation belongs
-    torch's Normal takes the standard deviation, and you give it its square. With a
-    deviation of 0.1 the noise would be ten times too small.
-    - log_std.exp()
-    + log_std.exp() ** 2
-
-log_std is taken for the logarithm of the variance
-    You halve it, or take a root. That is right for a parameter called log_var; this one is
-    the logarithm of the standard deviation itself.
-    - log_std.exp()
-    + (0.5 * log_std).exp()
-
-softplus stands where exp belongs
-    Softplus makes a number positive, too, but it does not undo a logarithm: log_std = 0
-    should mean a deviation of 1, and yours is 0.69.
-    - log_std.exp()
-    + torch.nn.functional.softplus(log_std)
-
-the deviation is the reciprocal
-    A larger log_std means a larger deviation: `log_std.exp()`, without a minus.
-    - log_std.exp()
-    + (-log_std).exp()
-
-all deviations are 1
-    log_std is not used: the spread could not be learned.
-    - log_std.exp()
-    + torch.ones_like(log_std)
-
-no gradient reaches log_std
-    The numbers are right, but the deviation is learned too: no `detach()`, `.item()` or
-    `torch.tensor(…)` on the way.
-    - log_std.exp()
-    + log_std.detach().exp()
-
-the logarithm is taken for a negative number's sign
-    `abs()` makes a number positive, but it does not undo a logarithm.
-    - log_std.exp()
-    + log_std.abs()
-
-log_std is clamped
-    The parameter may be any number here; a range is for whoever makes it to choose.
-    - log_std.exp()
-    + log_std.clamp(-2, 2).exp()
-
-the base of the logarithm is not e
-    log_std is the natural logarithm: `exp()` undoes it.
-    - log_std.exp()
-    + 2**log_std
-""")
-
-
-def _bounded(mean: Tensor, log_std: Tensor) -> Normal:
-    """The Normal whose log-deviation is 1.5 tanh(log_std) - 0.5: between -2 and 1."""
-    return Normal(mean, (1.5 * log_std.tanh() - 0.5).exp())
-
-
-gaussian.harder(
-    "bounded",
-    _bounded,
-    (
-        "Which function takes any number into a range, and has a slope everywhere?",
-        "`tanh` goes from -1 to 1. Stretch and shift it, so that it goes from -2 to 1.",
-        "`Normal(mean, (1.5 * log_std.tanh() - 0.5).exp())`",
-    ),
-    r"""
-    a clamp stands where tanh belongs
-        Outside of its range a clamp has no slope: a deviation that is there once never comes back.
-        - (1.5 * log_std.tanh() - 0.5)
-        + log_std.clamp(-2, 1)
-
-    the range is shifted
-        `tanh` goes from -1 to 1: times 1.5, less 0.5, from -2 to 1.
-        - tanh() - 0.5
-        + tanh()
-
-    the range bounds the deviation, not its logarithm
-        Between -2 and 1 lies the logarithm: `exp()` at the end.
-        - (1.5 * log_std.tanh() - 0.5).exp()
-        + 1.5 * log_std.exp().tanh() - 0.5
-    """,
-)
-
-
-# ---------------------------------------------------------------------- categorical
-
-
-def _categorical(logits: Tensor) -> Categorical:
-    """The Categorical whose probabilities are the softmax of each row of `logits` (B, n)."""
-    return Categorical(logits=logits)
-
-
-categorical = Exercise(
-    "categorical",
-    chapter="03",
-    reference=_categorical,
-    target="rlx.networks.Categorical",
-    adapt=lambda answer: lambda logits: answer(logits),
-    train=lambda: brief_training("Cue-v0"),
-    also="`torch.distributions.Categorical(probs=logits.softmax(-1))` has the same probabilities; "
-    "with `logits=` torch works in logarithms all along, where small ones keep their digits.",
-    hints=(
-        "torch's Categorical can be given probabilities or logits. Which do you have?",
-        "With `logits=` the softmax is done for you. Done by hand, it belongs to `probs=`, and it "
-        "runs along the actions, not along the rows.",
-        "`torch.distributions.Categorical(logits=logits)`",
-    ),
-)
-categorical.case(
-    "three rows of two actions",
-    lambda: (torch.tensor([[0.0, 1.0], [3.0, 0.5], [-1.0, -2.0]], requires_grad=True),),
-)
-categorical.case(
-    "two rows of three actions, positive numbers only",
-    lambda: (torch.tensor([[0.2, 1.0, 4.0], [3.0, 0.5, 0.1]], requires_grad=True),),
-)
-
-
-@categorical.inputs
-def _(draw):
-    rows, n = draw.size(1, 50), draw.integer(2, 6)
-    return (draw.floats(rows, n, grad=True),)
-
-
-categorical.patches(r"""
-the softmax is taken twice
-    Probabilities were given as logits, so torch takes the softmax of a softmax. It still
-    works, a little: between two actions, none can be more probable than 73 %. `logits=`
-    wants the raw numbers.
-    - logits=logits
-    + logits=logits.softmax(-1)
-
-the softmax runs along the rows of the batch
-    Your probabilities sum to 1 down each column: what one environment does would depend on
-    what the others see. The actions are the last dimension: `softmax(-1)`.
-    - logits=logits
-    + probs=logits.softmax(0)
-
-the numbers are taken for probabilities
-    A network's output can be negative, and torch then complains. Where it is positive,
-    torch divides by the sum, and it is no softmax. Say `logits=`.
-    - logits=logits
-    + probs=logits
-
-each action has a sigmoid of its own
-    Sigmoids answer several yes-or-no questions. Here exactly one action is taken, so
-    raising one probability has to lower the others in a certain way: that is the softmax.
-    - logits=logits
-    + probs=logits.sigmoid()
-
-large numbers overflow
-    `exp` of 100 is more than float32 can hold, and infinity divided by infinity is NaN.
-    `softmax`, and `logits=`, subtract the largest number first.
-    - logits=logits
-    + probs=logits.exp() / logits.exp().sum(-1, keepdim=True)
-
-the signs of the logits are turned round
-    The larger a number, the more probable its action.
-    - logits=logits
-    + logits=-logits
-
-no gradient reaches the logits
-    The numbers are right, but the network learns through them: no `detach()` here.
-    - logits=logits
-    + logits=logits.detach()
-
-it takes the absolute value for a probability
-    A large negative number means an improbable action. The softmax knows that.
-    - logits=logits
-    + probs=logits.abs() + 1e-8
-""")
-
-
-def _cautious(logits: Tensor) -> Categorical:
-    """A tenth of the probability shared among all n actions, the rest as the softmax says."""
-    return Categorical(probs=0.9 * logits.softmax(-1) + 0.1 / logits.shape[-1])
-
-
-categorical.harder(
-    "cautious",
-    _cautious,
-    (
-        "How probable is an action that the softmax gives nothing?",
-        "A mixture of two distributions has the mixture of their probabilities.",
-        "`Categorical(probs=0.9 * logits.softmax(-1) + 0.1 / logits.shape[-1])`",
-    ),
-    r"""
-    each action gets a tenth
-        The tenth is shared among n actions: 1/n of it for each.
-        - 0.1 / logits.shape[-1]
-        + 0.1
-
-    the shares are exchanged
-        Nine tenths as the softmax says, one tenth shared.
-        - 0.9 * logits.softmax(-1) + 0.1
-        + 0.1 * logits.softmax(-1) + 0.9
-
-    the logits are mixed, not the probabilities
-        Nine tenths of the logits make another softmax, in which an action may still have nothing.
-        - probs=0.9 * logits.softmax(-1) + 0.1 / logits.shape[-1]
-        + logits=0.9 * logits + 0.1 / logits.shape[-1]
-    """,
-)
 
 
 # ---------------------------------------------------------------------- choices

@@ -614,114 +614,6 @@ def _forward(rewards, values, end, terminated, gamma, gae_lambda):
     return advantages
 
 
-# ---------------------------------------------------------------------- lambda_weights
-
-
-def _lambda_weights(steps: int, gae_lambda: float) -> Tensor:
-    """The weight of each n-step return, n = 1 … steps, in the λ-return: (steps,)."""
-    weights = (1 - gae_lambda) * gae_lambda ** torch.arange(steps)
-    weights[-1] = gae_lambda ** (steps - 1)
-    return weights
-
-
-lambda_weights = Exercise(
-    "lambda_weights",
-    chapter="07",
-    reference=_lambda_weights,
-    also="The first entry of the rest is what all longer sums would have weighed together: (1 - λ) "
-    "(λ^k + λ^(k+1) + …) = λ^k. In an episode's last steps nearly all of the weight is there.",
-    hints=(
-        "How much do the first weights add up to? How much is left for the last one?",
-        "Sum n of them is (1 - λ) λ^(n-1), for all but the longest. Sums that would be longer all "
-        "end in the same end row, and so they are the longest one.",
-        "`weights = (1 - gae_lambda) * gae_lambda ** torch.arange(steps)`, then `weights[-1] = "
-        "gae_lambda ** (steps - 1)`",
-    ),
-)
-
-
-@lambda_weights.case("three steps left, lambda 0.5")
-def _():
-    return 3, 0.5
-
-
-@lambda_weights.case("one step left, lambda 0.9")
-def _():
-    return 1, 0.9
-
-
-@lambda_weights.case("four steps left, lambda 0")
-def _():
-    return 4, 0.0
-
-
-@lambda_weights.case("four steps left, lambda 0.9")
-def _():
-    return 4, 0.9
-
-
-@lambda_weights.inputs
-def _(draw):
-    return draw.integer(1, 60), draw.one_of(0.5, 0.9, 1.0, 0.0, 0.95, 0.3)
-
-
-lambda_weights.patches(r"""
-the weights do not add up to 1
-    You weigh the longest sum like the others. But all that would be longer end in the same end
-    row, so it stands for them as well: what is left over is its own.
-    - weights[-1] = gae_lambda ** (steps - 1)
-
-1 - λ is missing
-    λ^(n-1) alone adds up to more than 1. All sums but the longest are weighed by 1 - λ, too.
-    - (1 - gae_lambda) * gae_lambda
-    + gae_lambda
-
-the power of λ begins at 1
-    The sum with a single reward counts 1 - λ, the next one (1 - λ) λ: the power is n - 1.
-    - torch.arange(steps)
-    + torch.arange(1, steps + 1)
-
-what is left over is not λ^(steps - 1)
-    Before the longest there are steps - 1 sums. Their weights add up to 1 - λ^(steps - 1).
-    - gae_lambda ** (steps - 1)
-    + gae_lambda ** steps
-
-the last weight is what is left over, and its own share a second time
-    λ^(steps - 1) is all that is left after the sums before it. You have added it to (1 - λ)
-    λ^(steps - 1).
-    - weights[-1] =
-    + weights[-1] +=
-
-the order is turned round
-    The first entry is that of the shortest sum, with a single reward.
-    - return weights
-    + return weights.flip(0)
-
-λ and 1 - λ are exchanged
-    With λ = 1 only the longest sum counts, with λ = 0 only the shortest. Yours do the opposite.
-    - (1 - gae_lambda) * gae_lambda ** torch
-    + gae_lambda * (1 - gae_lambda) ** torch
-    - gae_lambda ** (steps - 1)
-    + (1 - gae_lambda) ** (steps - 1)
-""")
-
-
-@lambda_weights.mistake(
-    "what is left over is spread over all of them",
-    "You divide by the sum, so that they add up to 1. Which sum do those stand for that would run "
-    "beyond the end? The longest, and no other: the rest is its own.",
-)
-def _rescaled(steps, gae_lambda):
-    weights = gae_lambda ** torch.arange(steps).float()
-    return weights / weights.sum()
-
-
-lambda_weights.mistake(
-    "every sum has the same weight",
-    "λ says how fast the weight falls with the length of the sum.",
-)(lambda steps, gae_lambda: torch.full((steps,), 1 / steps))
-
-
 # ---------------------------------------------------------------------- gae_side_by_side
 
 
@@ -860,3 +752,111 @@ the last step of an episode is taken for the ghost row
     - gamma * gae_lambda * torch
     + gamma * torch
 """)
+
+
+# ---------------------------------------------------------------------- lambda_weights
+
+
+def _lambda_weights(steps: int, gae_lambda: float) -> Tensor:
+    """The weight of each n-step return, n = 1 … steps, in the λ-return: (steps,)."""
+    weights = (1 - gae_lambda) * gae_lambda ** torch.arange(steps)
+    weights[-1] = gae_lambda ** (steps - 1)
+    return weights
+
+
+lambda_weights = Exercise(
+    "lambda_weights",
+    chapter="07",
+    reference=_lambda_weights,
+    also="The first entry of the rest is what all longer sums would have weighed together: (1 - λ) "
+    "(λ^k + λ^(k+1) + …) = λ^k. In an episode's last steps nearly all of the weight is there.",
+    hints=(
+        "How much do the first weights add up to? How much is left for the last one?",
+        "Sum n of them is (1 - λ) λ^(n-1), for all but the longest. Sums that would be longer all "
+        "end in the same end row, and so they are the longest one.",
+        "`weights = (1 - gae_lambda) * gae_lambda ** torch.arange(steps)`, then `weights[-1] = "
+        "gae_lambda ** (steps - 1)`",
+    ),
+)
+
+
+@lambda_weights.case("three steps left, lambda 0.5")
+def _():
+    return 3, 0.5
+
+
+@lambda_weights.case("one step left, lambda 0.9")
+def _():
+    return 1, 0.9
+
+
+@lambda_weights.case("four steps left, lambda 0")
+def _():
+    return 4, 0.0
+
+
+@lambda_weights.case("four steps left, lambda 0.9")
+def _():
+    return 4, 0.9
+
+
+@lambda_weights.inputs
+def _(draw):
+    return draw.integer(1, 60), draw.one_of(0.5, 0.9, 1.0, 0.0, 0.95, 0.3)
+
+
+lambda_weights.patches(r"""
+the weights do not add up to 1
+    You weigh the longest sum like the others. But all that would be longer end in the same end
+    row, so it stands for them as well: what is left over is its own.
+    - weights[-1] = gae_lambda ** (steps - 1)
+
+1 - λ is missing
+    λ^(n-1) alone adds up to more than 1. All sums but the longest are weighed by 1 - λ, too.
+    - (1 - gae_lambda) * gae_lambda
+    + gae_lambda
+
+the power of λ begins at 1
+    The sum with a single reward counts 1 - λ, the next one (1 - λ) λ: the power is n - 1.
+    - torch.arange(steps)
+    + torch.arange(1, steps + 1)
+
+what is left over is not λ^(steps - 1)
+    Before the longest there are steps - 1 sums. Their weights add up to 1 - λ^(steps - 1).
+    - gae_lambda ** (steps - 1)
+    + gae_lambda ** steps
+
+the last weight is what is left over, and its own share a second time
+    λ^(steps - 1) is all that is left after the sums before it. You have added it to (1 - λ)
+    λ^(steps - 1).
+    - weights[-1] =
+    + weights[-1] +=
+
+the order is turned round
+    The first entry is that of the shortest sum, with a single reward.
+    - return weights
+    + return weights.flip(0)
+
+λ and 1 - λ are exchanged
+    With λ = 1 only the longest sum counts, with λ = 0 only the shortest. Yours do the opposite.
+    - (1 - gae_lambda) * gae_lambda ** torch
+    + gae_lambda * (1 - gae_lambda) ** torch
+    - gae_lambda ** (steps - 1)
+    + (1 - gae_lambda) ** (steps - 1)
+""")
+
+
+@lambda_weights.mistake(
+    "what is left over is spread over all of them",
+    "You divide by the sum, so that they add up to 1. Which sum do those stand for that would run "
+    "beyond the end? The longest, and no other: the rest is its own.",
+)
+def _rescaled(steps, gae_lambda):
+    weights = gae_lambda ** torch.arange(steps).float()
+    return weights / weights.sum()
+
+
+lambda_weights.mistake(
+    "every sum has the same weight",
+    "λ says how fast the weight falls with the length of the sum.",
+)(lambda steps, gae_lambda: torch.full((steps,), 1 / steps))

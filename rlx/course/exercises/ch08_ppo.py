@@ -26,6 +26,107 @@ def _ppo(network: str = "MLPPolicy", updates: int = 3, **options) -> Tensor:
     return torch.cat([parameters, torch.tensor(reported).flatten()])
 
 
+# ---------------------------------------------------------------------- clip_fraction
+
+
+def _clip_fraction(logprobs: Tensor, old_logprobs: Tensor, clip: float) -> Tensor:
+    """The share of rows whose ratio lies outside [1 - clip, 1 + clip]: a scalar from two (N,)."""
+    ratio = torch.exp(logprobs - old_logprobs)
+    return ((ratio - 1).abs() > clip).to(ratio.dtype).mean()
+
+
+clip_fraction = Exercise(
+    "clip_fraction",
+    chapter="08",
+    reference=_clip_fraction,
+    target="rlx.functional.clip_fraction",
+    train=_ppo,
+    also="Without `exp`: the logarithm of the ratio compared with log(1 - ε) and log(1 + ε), "
+    "`math.log1p(-clip)` and `math.log1p(clip)`.",
+    hints=(
+        "Outside means: further than `clip` from 1, on either side.",
+        "The ratio is the exponential of the difference of the logarithms. A comparison gives a "
+        "bool for each row, and the mean of bools, as numbers, is a share.",
+        "`ratio = torch.exp(logprobs - old_logprobs)`, then `((ratio - 1).abs() > clip)`, "
+        "`.to(ratio.dtype)` and `.mean()`.",
+    ),
+)
+
+
+@clip_fraction.case("of five rows one is below and two are above")
+def _():
+    old = torch.tensor([-1.0, -2.0, -0.5, -3.0, -1.5])
+    return old + torch.tensor([0.5, 1.0, 1.1, 1.5, 3.0]).log(), old, 0.2
+
+
+@clip_fraction.case("nothing has moved")
+def _():
+    old = torch.tensor([-1.0, -2.0])
+    return old.clone(), old, 0.2
+
+
+@clip_fraction.case("ratios of 0.81 and 1.21: inside below, outside above")
+def _():
+    old = torch.tensor([-1.0, -2.0])
+    return old + torch.tensor([0.81, 1.21]).log(), old, 0.2
+
+
+@clip_fraction.inputs
+def _(draw):
+    n, dtype = draw.size(1, 500), draw.one_of(torch.float32, torch.float64)
+    old = -draw.floats(n, kinds="whole tenths").abs().to(dtype)
+    moved = draw.one_of(0.3, 0.1, 0.6) * draw.floats(n, kinds="tenths whole").to(dtype)
+    return old + moved, old, draw.one_of(0.2, 0.1, 0.37)
+
+
+clip_fraction.patches(r"""
+only ratios above the interval count
+    A row is outside below `1 - clip`, too: take the absolute value of `ratio - 1`.
+    - (ratio - 1).abs()
+    + (ratio - 1)
+
+only ratios below the interval count
+    A row is outside above `1 + clip`, too.
+    - (ratio - 1).abs()
+    + (1 - ratio)
+
+it counts the rows that are inside
+    The share that is asked for is 0 where nothing has moved.
+    - > clip
+    + <= clip
+
+the logarithm of the ratio is compared with the clip
+    Near 1 that is nearly the same, and further away it is not: log 0.81 = -0.21.
+    - (ratio - 1).abs()
+    + (logprobs - old_logprobs).abs()
+
+the ratio itself is compared with the clip
+    It is the distance from 1 that counts.
+    - (ratio - 1).abs()
+    + ratio
+
+the ratio is upside down
+    New divided by old: `logprobs - old_logprobs`.
+    - logprobs - old_logprobs)
+    + old_logprobs - logprobs)
+
+it is a number of rows, not a share
+    Divide by the rows: `.mean()`.
+    - .mean()
+    + .sum()
+
+it is the mean distance from 1
+    Compare each row with `clip` first.
+    - ((ratio - 1).abs() > clip).to(ratio.dtype)
+    + (ratio - 1).abs()
+
+the mean ratio is compared with the clip
+    Ratios above and below 1 cancel in the mean. Compare row by row.
+    - (ratio - 1).abs()
+    + (ratio.mean() - 1).abs()
+""")
+
+
 # ---------------------------------------------------------------------- ppo_clip_loss
 
 
@@ -425,107 +526,6 @@ approx_kl.harder(
         + torch.expm1(log_ratio) - log_ratio
     """,
 )
-
-
-# ---------------------------------------------------------------------- clip_fraction
-
-
-def _clip_fraction(logprobs: Tensor, old_logprobs: Tensor, clip: float) -> Tensor:
-    """The share of rows whose ratio lies outside [1 - clip, 1 + clip]: a scalar from two (N,)."""
-    ratio = torch.exp(logprobs - old_logprobs)
-    return ((ratio - 1).abs() > clip).to(ratio.dtype).mean()
-
-
-clip_fraction = Exercise(
-    "clip_fraction",
-    chapter="08",
-    reference=_clip_fraction,
-    target="rlx.functional.clip_fraction",
-    train=_ppo,
-    also="Without `exp`: the logarithm of the ratio compared with log(1 - ε) and log(1 + ε), "
-    "`math.log1p(-clip)` and `math.log1p(clip)`.",
-    hints=(
-        "Outside means: further than `clip` from 1, on either side.",
-        "The ratio is the exponential of the difference of the logarithms. A comparison gives a "
-        "bool for each row, and the mean of bools, as numbers, is a share.",
-        "`ratio = torch.exp(logprobs - old_logprobs)`, then `((ratio - 1).abs() > clip)`, "
-        "`.to(ratio.dtype)` and `.mean()`.",
-    ),
-)
-
-
-@clip_fraction.case("of five rows one is below and two are above")
-def _():
-    old = torch.tensor([-1.0, -2.0, -0.5, -3.0, -1.5])
-    return old + torch.tensor([0.5, 1.0, 1.1, 1.5, 3.0]).log(), old, 0.2
-
-
-@clip_fraction.case("nothing has moved")
-def _():
-    old = torch.tensor([-1.0, -2.0])
-    return old.clone(), old, 0.2
-
-
-@clip_fraction.case("ratios of 0.81 and 1.21: inside below, outside above")
-def _():
-    old = torch.tensor([-1.0, -2.0])
-    return old + torch.tensor([0.81, 1.21]).log(), old, 0.2
-
-
-@clip_fraction.inputs
-def _(draw):
-    n, dtype = draw.size(1, 500), draw.one_of(torch.float32, torch.float64)
-    old = -draw.floats(n, kinds="whole tenths").abs().to(dtype)
-    moved = draw.one_of(0.3, 0.1, 0.6) * draw.floats(n, kinds="tenths whole").to(dtype)
-    return old + moved, old, draw.one_of(0.2, 0.1, 0.37)
-
-
-clip_fraction.patches(r"""
-only ratios above the interval count
-    A row is outside below `1 - clip`, too: take the absolute value of `ratio - 1`.
-    - (ratio - 1).abs()
-    + (ratio - 1)
-
-only ratios below the interval count
-    A row is outside above `1 + clip`, too.
-    - (ratio - 1).abs()
-    + (1 - ratio)
-
-it counts the rows that are inside
-    The share that is asked for is 0 where nothing has moved.
-    - > clip
-    + <= clip
-
-the logarithm of the ratio is compared with the clip
-    Near 1 that is nearly the same, and further away it is not: log 0.81 = -0.21.
-    - (ratio - 1).abs()
-    + (logprobs - old_logprobs).abs()
-
-the ratio itself is compared with the clip
-    It is the distance from 1 that counts.
-    - (ratio - 1).abs()
-    + ratio
-
-the ratio is upside down
-    New divided by old: `logprobs - old_logprobs`.
-    - logprobs - old_logprobs)
-    + old_logprobs - logprobs)
-
-it is a number of rows, not a share
-    Divide by the rows: `.mean()`.
-    - .mean()
-    + .sum()
-
-it is the mean distance from 1
-    Compare each row with `clip` first.
-    - ((ratio - 1).abs() > clip).to(ratio.dtype)
-    + (ratio - 1).abs()
-
-the mean ratio is compared with the clip
-    Ratios above and below 1 cancel in the mean. Compare row by row.
-    - (ratio - 1).abs()
-    + (ratio.mean() - 1).abs()
-""")
 
 
 # ---------------------------------------------------------------------- minibatches
