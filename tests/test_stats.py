@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from rlx.course.checking import examine
+from rlx.course.exercises import ch12_debugging as ch12
 from rlx.stats import (
     bootstrap_interval,
     compare,
@@ -171,6 +173,43 @@ def test_a_table_of_methods():
         "that  4      1 [1, 1]                 [-3, -3]        0 of 4 [0.00, 0.49]",
     ]
     assert "reach" not in compare(methods)
+
+
+NOT_DRAWN = {"it is the deviation", "it is a bell curve's", "seeds are drawn without"}
+DRAWING = {"": ch12._difference_interval} | {
+    mistake.name: mistake.coding
+    for mistake in ch12.difference_interval.mistakes
+    if not mistake.name.startswith(tuple(NOT_DRAWN))
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DRAWING)
+def test_the_intervals_of_the_exercise_are_the_same_whatever_is_drawn(name):
+    """Also with a level by which both quantiles move five standard errors."""
+    for design in [*ch12.DESIGNS, *ch12.HAND.values()]:
+        a, b, statistic, level, _ = ch12._tables(*design)
+        tails = 1 if name.startswith("each tail") else 2  # the level's change, shared by so many
+        outside = (1 - level) / tails
+        slack = 5 * tails * (outside * (1 - outside) / 5000) ** 0.5
+        ends = [
+            DRAWING[name](a, b, statistic, near, np.random.default_rng(seed))
+            for seed, near in enumerate((level - slack, level, min(level + slack, 1)))
+        ]
+        assert np.ptp(ends, axis=0) == pytest.approx([0, 0]), design
+
+
+def test_who_draws_episodes_is_told_so_in_every_coding():
+    """The library hands over one value a seed, to which this mistake makes no difference."""
+
+    def difference_interval(a, b, statistic, level, rng):
+        a, b = (rng.choice(one.flatten(), (5000, one.size)).T for one in (a, b))
+        ordered = np.sort(statistic(a) - statistic(b))
+        outside = round((1 - level) / 2 * 4999)
+        return ordered[outside], ordered[4999 - outside]
+
+    card = examine(ch12.difference_interval, difference_interval)
+    assert card.title == "episodes are drawn in place of seeds"
 
 
 # ---------------------------------------------------------------------- ratings

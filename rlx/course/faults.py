@@ -41,11 +41,14 @@ def algorithm(
     made: Callable | None = None,
     **options: Any,
 ) -> Algorithm:
-    """The algorithm `name` on the probe `kind`, with settings that are the same for all probes."""
+    """The algorithm `name` on the probe `kind`, with settings that are the same for all probes; or
+    in another environment, if `kind` is its name."""
     torch.manual_seed(seed)
     actions = "continuous" if name in ("DDPG", "TD3", "SAC") else actions
-    envs = rlx.envs.make_vec(f"Probe{kind.capitalize()}-v0", ENVS, actions=actions)
-    agent = rlx.Agent(envs, seed=seed)
+    env, given = kind, {}
+    if kind in probes.KINDS:
+        env, given = f"Probe{kind.capitalize()}-v0", {"actions": actions}
+    agent = rlx.Agent(rlx.envs.make_vec(env, ENVS, **given), seed=seed)
     made = made or getattr(rlx.algos, name)
     if name in REPLAYING:
         network = network or REPLAYING[name]
@@ -53,7 +56,7 @@ def algorithm(
         settings = dict(n_steps=6, passes=4, batch_size=64, warmup=0, tau=0.1)
         if name == "DQN":
             settings["epsilon_steps"] = 1000
-        return made(agent, policy, gamma=GAMMA, **settings | {"lr": 2e-2} | options)
+        return made(agent, policy, **settings | {"gamma": GAMMA, "lr": 2e-2} | options)
     network = network or rlx.networks.MLPPolicy
     policy = network(agent, hidden=(16,), value=name != "REINFORCE")
     # 6 steps hold whole episodes of either length, 1 or 2 steps, and the resets after them.
@@ -67,7 +70,7 @@ def algorithm(
             standardize_return=False,
         ),
     }[name]  # fmt: skip
-    return made(agent, policy, gamma=GAMMA, **settings | {"lr": 1e-2} | options)
+    return made(agent, policy, **settings | {"gamma": GAMMA, "lr": 1e-2} | options)
 
 
 class Fault(NamedTuple):
@@ -81,10 +84,10 @@ class Fault(NamedTuple):
     fails: frozenset[str]
 
     @contextlib.contextmanager
-    def learner(self, kind: str, seed: int = 0) -> Iterator[Algorithm]:
-        """The broken algorithm on a probe; broken within this block."""
+    def learner(self, kind: str, seed: int = 0, **options: Any) -> Iterator[Algorithm]:
+        """The broken algorithm on a probe, or in an environment; broken within this block."""
         swapped = {name: how for name, how in self.how.items() if hasattr(functional, name)}
-        options = {name: how for name, how in self.how.items() if name not in swapped}
+        options |= {name: how for name, how in self.how.items() if name not in swapped}
         with mock.patch.dict(vars(functional), swapped):
             yield algorithm(self.algorithm, kind, seed, **options)
 
@@ -109,6 +112,11 @@ def signs(name: str = "A2C") -> dict[str, list[str]]:
         if fault.algorithm == name:
             found[fault.name] = [kind for kind in probes.KINDS if kind in fault.fails]
     return found
+
+
+def suspects(opened: Mapping[str, bool], name: str = "A2C") -> list[str]:
+    """The faults of that algorithm that fit."""
+    return diagnose(opened, signs(name))
 
 
 # ---------------------------------------------------------------------- how to break them

@@ -42,7 +42,7 @@ def probe(
         how = {True: "passed", False: "FAILED", None: "left out"}[right]
         print(f"{name:20} {how}: {said}")
     if not all(passed.values()):
-        fitting = faults.diagnose(passed, faults.signs())
+        fitting = faults.suspects(passed)
         print("What fits:", "; or ".join(fitting) or "none of the single faults that are known")
     return passed
 
