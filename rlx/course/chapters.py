@@ -15,7 +15,7 @@ CHAPTERS = [
     ("06", "Value functions and baselines", "`ActorCritic`"),
     ("07", "Advantages: n steps, GAE, and where an episode ends", "`A2C`"),
     ("08", "PPO: the same rows several times", "`PPO`"),
-    ("09", "Off-policy learning", "importance weights, `OffPAC`, V-trace"),
+    ("09", "Off-policy: rows that another policy played", "importance weights, V-trace, `OffPAC`"),
     ("10", "Q-learning", "`DQN`, double and recurrent"),
     ("11", "Continuous control", "`DDPG`, `TD3`, `SAC`"),
     ("12", "Debugging and statistics", "probe environments, intervals"),
