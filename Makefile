@@ -22,7 +22,7 @@ SOLUTIONS := $(wildcard solutions/*/*.ipynb)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help lab check test parts lint test-library test-learning test-notebooks test-solutions test-browser \
-    notebooks exercises bench clean
+    notebooks exercises book bench clean
 
 help:
 	@echo 'make lab         open the course in JupyterLab      (ARGS="--no-browser --port=9000")'
@@ -30,6 +30,7 @@ help:
 	@echo 'make test        everything CI runs: check, learning, notebooks, solutions, browser'
 	@echo 'make notebooks   run the notebooks again, save them tidily, list their terms    (ONLY="path …")'
 	@echo 'make exercises   write exercises/ from solutions/, and install nbgrader (docs/teaching.md)'
+	@echo 'make book        the course as a website, to read: build/book/index.html'
 	@echo 'make bench       measure rlx beside its peers'
 	@echo 'make clean       remove the environment and everything else that was built'
 	@echo
@@ -50,6 +51,10 @@ $(VENV)/.test: $(VENV)/.course
 
 $(VENV)/.classroom: $(VENV)/.course
 	@$(STAGE) 'install nbgrader' $(PIP) -e '.[classroom]'
+	@touch $@
+
+$(VENV)/.book: $(VENV)/.course
+	@$(STAGE) 'install what makes the book' $(PIP) -e '.[book]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.course
@@ -103,6 +108,11 @@ notebooks: $(VENV)/.test
 
 exercises: $(VENV)/.classroom
 	$(PY) tools/make_exercises.py
+
+# From what the notebooks have saved; a link that leads nowhere is an error.
+book: $(VENV)/.book
+	$(PY) -m sphinx -q -W --keep-going -b html -c docs/book . build/book
+	@echo 'the course as a book: build/book/index.html'
 
 bench: $(VENV)/.bench
 	@for file in $(filter-out benchmarks/until.py,$(wildcard benchmarks/*.py)); do $(STAGE) "$$file" $(PY) "$$file" || exit; done

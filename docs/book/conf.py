@@ -1,0 +1,50 @@
+"""The course as a book: `make book`. Nothing is run; what the notebooks have saved is shown."""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+project = "rlx"
+author = copyright = "the rlx authors"
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx-mathjax-offline"]
+root_doc = "docs/book/index"
+include_patterns = ["CONTRIBUTING.md", "docs/**", "notebooks/*", "exercises/**"]
+exclude_patterns = ["**/.ipynb_checkpoints"]
+
+nb_execution_mode = "off"
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+
+default_role = "code"  # docstrings put code in single quotes, as Markdown does
+autodoc_member_order = "bysource"
+
+html_theme = "sphinx_book_theme"
+html_title = "rlx"
+html_theme_options = {"use_fullscreen_button": False, "show_navbar_depth": 1}
+html_static_path = ["static"]
+html_css_files = ["rlx.css"]
+html_extra_path = ["top"]  # the page that leads to the first one
+
+
+def plain(app, what, name, obj, options, lines):
+    """Docstrings are plain text: outside of code no sign has a meaning of its own."""
+    example = False  # from >>> to an empty line
+    for k, line in enumerate(lines):
+        example = bool(line) and (example or line.startswith(">>>"))
+        if not example:
+            parts = line.split("`")
+            parts[::2] = [re.sub(r"([\\|*_])", r"\\\1", part) for part in parts[::2]]
+            lines[k] = "`".join(parts)
+
+
+def pages(app, pagename, templatename, context, doctree):
+    """What a cell has shown, the map say, links to notebooks: here they are pages."""
+    if "body" in context:
+        context["body"] = re.sub(r'(<a href="[\w./]+)\.ipynb"', r'\1.html"', context["body"])
+
+
+def setup(app):
+    app.connect("html-page-context", pages)
+    app.connect("autodoc-process-docstring", plain)
