@@ -27,6 +27,7 @@ CODE = {
     "06": {2: "optimal_baseline", 3: "baselined_loss", 4: "value_loss", 5: "explained_variance"},
     "07": {1: "td_errors", 2: "n_step_return", 3: "gae"},
     "08": {1: "surrogate", 2: "ppo_clip_loss"},
+    "10": {1: "double_q_value", 2: "two_states"},
 }
 
 

@@ -16,7 +16,7 @@ CHAPTERS = [
     ("07", "Advantages: n steps, GAE, and where an episode ends", "`A2C`"),
     ("08", "PPO: the same rows several times", "`PPO`"),
     ("09", "Off-policy: rows that another policy played", "importance weights, V-trace, `OffPAC`"),
-    ("10", "Q-learning", "`DQN`, double and recurrent"),
+    ("10", "Q-learning: replay, targets, double, recurrent", "`Replay`, `DQN`"),
     ("11", "Continuous control", "`DDPG`, `TD3`, `SAC`"),
     ("12", "Debugging and statistics", "probe environments, intervals"),
     ("13", "Scaling out", "vector environments, processes, a cluster"),

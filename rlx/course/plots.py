@@ -245,3 +245,32 @@ def strip(
     ax.set_xticks(range(len(numbers)))
     ax.spines[:].set_visible(False)
     return Picture(ax.figure, f"{title}: rows of {episode} episodes")
+
+
+def ring(
+    episode: Sequence[int],
+    end: Sequence[bool],
+    rows: Sequence[int],
+    lengths: Sequence[int],
+    newest: int,
+) -> Picture:
+    """A replay as a ring: a box for each row, clockwise from row 0 at the top, with a colour for
+    each `episode`, or none for -1; end rows are white. Windows of `lengths` lie inside, as arcs
+    over their `rows`, which stand back to back. The newest row is marked."""
+    figure = Figure(figsize=(4.6, 4.2), dpi=100, layout="constrained")
+    ax = figure.add_subplot(projection="polar", theta_offset=np.pi / 2, theta_direction=-1)
+    ax.set_axis_off()
+    width = 2 * np.pi / len(end)
+    for row, (number, last) in enumerate(zip(map(int, episode), end)):
+        colour = COLOURS[number % 5] if number >= 0 else "0.6"
+        how = {"color": "none" if last or number < 0 else colour, "edgecolor": colour, "lw": 1.5}
+        ax.bar(row * width, 1.6, 0.86 * width, 6, **how)
+        ax.text(row * width, 8.3, str(row), ha="center", va="center", fontsize=8)
+    ax.text(newest * width, 9.4, "newest", ha="center", va="center", fontsize=8)
+    at = 0
+    for level, length in enumerate(map(int, lengths)):
+        angles = (int(rows[at]) + np.linspace(-0.3, length - 0.7, 60)) * width
+        ax.plot(angles, np.full(60, 5.3 - 0.8 * level), lw=4, color=COLOURS[6])
+        at += length
+    said = ", ".join(str(int(n)) for n in lengths)
+    return Picture(figure, f"A ring of {len(end)} rows, and windows of {said} rows in it")

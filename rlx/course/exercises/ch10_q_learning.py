@@ -71,8 +71,8 @@ def _chosen(answer, q: Tensor, epsilon: float | Tensor) -> dict:
     away = (rows != best[:, None, None]).double().mean(2)  # (states, CALLS)
     seen = {
         "the dtype": str(found[0].dtype),
-        "is the best action as frequent as it should be": _near(shares, right, greedy == 1),
-        "are the others as frequent as they should be": _near(shares, right, greedy == 0),
+        "is the best action as frequent as ε says": _near(shares, right, greedy == 1),
+        "are the others as frequent as ε says": _near(shares, right, greedy == 0),
         "are all actions alike": bool((shares - 1 / actions).abs().max() < 0.06),
         "is the best one ever left out where ε is 0": bool((away[probable[:, 0] == 0] > 0).any()),
         "does each row decide for itself whether to explore": bool(
@@ -103,9 +103,8 @@ epsilon_greedy = Exercise(
     target="rlx.functional.epsilon_greedy",
     call=_chosen,
     train=_dqn,
-    also="As a distribution, $\\epsilon / A$ everywhere and $1 - \\epsilon$ more at the best "
-    "action: `torch.distributions.Categorical(probs=…)` draws the same, and tells "
-    "log-probabilities as well.",
+    also="As a distribution, ε / A everywhere and 1 - ε more at the best action: "
+    "`torch.distributions.Categorical(probs=…)` draws the same, and tells log-probabilities.",
     hints=(
         "Two questions for each row: does it explore, and what would it do then?",
         "`torch.rand(n) < epsilon` asks the first, once a row. `torch.randint` answers the second, "
@@ -802,7 +801,7 @@ priorities = Exercise(
     chapter="10",
     reference=_priorities,
     results=("chances", "weights"),
-    also="The paper's weights are $(N P_i)^{-\\beta}$. The N is the same for all rows, and goes "
+    also="The paper's weights are (N P) to the power of -β. N is the same for all rows, and goes "
     "when they are divided by the largest.",
     hints=(
         "First how likely: the larger the error, the likelier, whatever its sign. And they add up "
