@@ -62,7 +62,7 @@ def _():
     return torch.tensor([0.5, 0.2, 0.9]).log(), torch.tensor([0.25, 0.4, 0.1]).log(), 1.5
 
 
-@importance_weights.case("both ask for a gradient, clipped at 1")
+@importance_weights.case("two columns that ask for a gradient, clipped at 1")
 def _():
     logprobs, behaviour = torch.tensor([-0.5, -2.0, -1.0]), torch.tensor([-1.0, -0.5, -1.25])
     return logprobs.requires_grad_(), behaviour.requires_grad_(), 1.0
@@ -339,7 +339,9 @@ a weight of 0 makes everything 0
 if all weights are 0 it is N
     Equal they are. But a row without weight is worth nothing, and so are N of them.
     - return weights.sum()
+    -     return weights
     + return torch.ones_like(weights).sum()
+    +     return weights
 """)
 
 
@@ -886,7 +888,7 @@ only the first episode counts
 
 @per_decision_return.mistake(
     "every reward has the weight of the whole episode",
-    "That has the right mean, and much more noise: the ratios of actions that came *after* a "
+    "That has the right mean, and more noise: the ratios of actions that came *after* a "
     "reward have the mean 1, and nothing to do with it.",
 )
 def _whole_episodes(logprobs, behaviour_logprobs, rewards, end, gamma):
