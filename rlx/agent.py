@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import gymnasium as gym
 import torch
@@ -146,6 +146,25 @@ class Runner:
         single step that is nothing but the reset between two episodes is not counted."""
         self._check(n_steps, "step", f"segment({n_steps})")
         return self._seen(self.agent.sampler.segment(self.policy, n_steps, dry))
+
+    def stream(self, n_steps: int, dry: bool = False) -> Iterator[Rollout]:
+        """Segments without end, for who learns from each as it comes: `for rollout in …`.
+
+        The policy may change between two of them. In this process it plays whenever the next one
+        is asked for; workers (`rlx.cluster`) play meanwhile, as many requests ahead as they are
+        given, and each segment is one worker's. `rollout.staleness`, (N,), says how many versions
+        older than now the policy was that played it: 0 in this process."""
+        self._check(n_steps, "step", f"stream({n_steps})")
+        return map(self._seen, self._segments(n_steps, dry))
+
+    def _segments(self, n_steps: int, dry: bool) -> Iterator[Rollout]:
+        sampler = self.agent.sampler
+        if hasattr(sampler, "stream"):
+            yield from sampler.stream(self.policy, n_steps, dry)
+        while True:
+            rollout = sampler.segment(self.policy, n_steps, dry)
+            rollout.staleness = torch.zeros_like(rollout.rewards)
+            yield rollout
 
     def _check(self, count: int | None, unit: str, asked: str) -> None:
         if self.policy.takes_actions:

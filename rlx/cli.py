@@ -62,6 +62,7 @@ FLAG = {
 HELP = {
     "batch_size": (count, "rollouts, or replayed windows, that the gradient averages over"),
     "horizon": (count, "steps of each rollout, at most"),
+    "rollouts": (count, "segments that each gradient step averages over"),
     "gamma": (fraction, "discount factor"),
     "gae_lambda": (fraction, "0: TD error, 1: Monte-Carlo"),
     "lr": (amount, "learning rate"),
@@ -119,6 +120,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--checkpoint", type=Path, help="save in this file every --interval updates")
     p.add_argument("--resume", action="store_true", help="go on from --checkpoint")
     p.add_argument("--csv", type=Path, help="write what each update reports to this file")
+    p.add_argument(
+        "--workers", type=count, metavar="N", help="play in N processes, on Ray (docs/cluster.md)"
+    )
+    p.add_argument("--address", help='with --workers: on the Ray cluster there, "auto" for ours')
     p.add_argument("--base", default=".", type=Path, help="folder that --tbdir is relative to")
     p.add_argument("--tbdir", type=Path, help="log for TensorBoard in this folder")
     p.add_argument("--tbtag", default="run", help="name of this run in --tbdir")
@@ -215,13 +220,16 @@ def train(command: argparse.ArgumentParser) -> None:
     options = settle(args, command.error)
     if args.resume and not args.checkpoint:
         command.error("--resume needs --checkpoint, the file to go on from")
+    if args.address and not args.workers:
+        command.error("--address needs --workers, how many are to play there")
+    where = dict(workers=args.workers, address=args.address)
     try:
-        algorithm = tuned.make(args.algo, args.env, args.policytype, args.seed, **options)
+        algorithm = tuned.make(args.algo, args.env, args.policytype, args.seed, **where, **options)
         after = callbacks(args)
-    except (ValueError, RuntimeError, ImportError, GymnasiumError) as error:
+    except (ValueError, RuntimeError, ImportError, OSError, GymnasiumError) as error:
         command.error(str(error))
     print(in_force(args), flush=True)
-    goal = tuned.goal(algorithm.agent.env.spec)
+    goal = tuned.goal((rlx.envs.make(args.env) if args.workers else algorithm.agent.env).spec)
     try:
         rlx.train(
             algorithm,
@@ -236,6 +244,9 @@ def train(command: argparse.ArgumentParser) -> None:
     except (FloatingPointError, RuntimeError, ValueError, OSError) as error:
         message = " ".join([str(error), *getattr(error, "__notes__", [])])
         command.error(message.replace("resume=True", "--resume"))  # as it is called here
+    finally:
+        if args.workers:
+            algorithm.agent.close()
     if algorithm.updates:  # not history: an interrupt may fall between an update and its record
         running = statistics.fmean(algorithm.recent or [math.nan])
         solved = goal is not None and algorithm.episodes >= 100 and running >= goal

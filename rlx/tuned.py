@@ -23,6 +23,7 @@ ALGORITHMS: dict[str, type[algos.Algorithm]] = {
     "a2c": algos.A2C,
     "ppo": algos.PPO,
     "offpac": algos.OffPAC,
+    "impala": algos.IMPALA,
     "dqn": algos.DQN,
     "ddpg": algos.DDPG,
     "td3": algos.TD3,
@@ -50,6 +51,7 @@ WITH_MEMORY = dict(batch_size=32, n_steps=40, passes=64, length=21, burn_in=5)
 TUNED: dict[tuple[str, bool], dict[str, Any]] = {
     ("rf", True): dict(gamma=0.95, entropy_reg=0.03, grad_clip=0.5),
     **{("a2c", recurrent): dict(num_envs=16, standardize_return=True) for recurrent in (0, 1)},
+    **{("impala", recurrent): dict(num_envs=16) for recurrent in (0, 1)},
     ("ppo", False): PPO,
     ("ppo", True): PPO | dict(n_steps=64, grad_clip=0.5),
     ("dqn", False): DQN | dict(n_steps=16, passes=64, batch_size=64, length=6, lr=4e-3, tau=0.03),
@@ -79,14 +81,25 @@ def make(
     env: str = "CartPole-v1",
     policytype: str = "mlp",
     seed: int = 0,
+    workers: int | None = None,
+    address: str | None = None,
     **options: Any,
 ) -> algos.Algorithm:
     """The algorithm of that name, with environments and a network ("mlp", "rnn": GRU, "lstm").
 
-    `options` go before the tuned ones; `num_envs` is one of them. torch is seeded."""
+    `options` go before the tuned ones; `num_envs` is one of them. torch is seeded. `workers` share
+    the environments, as many each (the number is rounded up), on this machine or, with `address`,
+    on a cluster: see `rlx.cluster`."""
     options = settings(algo, policytype != "mlp") | options
     torch.manual_seed(seed)
-    agent = Agent(envs.make_vec(env, options.pop("num_envs", options.get("batch_size"))), seed=seed)
+    n = options.pop("num_envs", options.get("batch_size"))
+    if workers is None:
+        agent = Agent(envs.make_vec(env, n), seed=seed)
+    else:
+        from rlx.cluster import ClusterAgent
+
+        share = -(-n // workers)
+        agent = ClusterAgent(env, workers=workers, envs=share, seed=seed, address=address)
     if algo in NETWORKS:
         policy = NETWORKS[algo](agent, memory=POLICIES[policytype].kind)
     else:

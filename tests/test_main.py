@@ -26,6 +26,7 @@ ALGORITHMS = {
     "a2c": rlx.algos.A2C,
     "ppo": rlx.algos.PPO,
     "offpac": rlx.algos.OffPAC,
+    "impala": rlx.algos.IMPALA,
 }
 REPLAYING = {  # with the environment, the network, and what it does not admit
     "dqn": (rlx.algos.DQN, "Cue-v0", "QPolicy", "Reach-v0"),
@@ -95,6 +96,7 @@ CHANGES = {
     "a2c": [*EVERYWHERE, "--gae_lambda 0.1"],
     "ppo": [*EVERYWHERE, "--gae_lambda 0.1", "--ppo_clip 0.001", "-K 2", "--ppo_k_epochs 2"],
     "offpac": [*EVERYWHERE, "--gae_lambda 0.1", "--max_rbusage 1", "--rbsize 2", "--clip_rho 0.1"],
+    "impala": [*EVERYWHERE, "--gae_lambda 0.1", "--rollouts 2"],
 }
 
 
@@ -141,7 +143,7 @@ def test_grad_clip_bounds_the_gradient(command, algo, monkeypatch):
     assert all(after == pytest.approx(0.001, rel=1e-3) for _, after in norms)
 
 
-@pytest.mark.parametrize("algo", [name for name in ALGORITHMS if name != "offpac"])  # scales only
+@pytest.mark.parametrize("algo", [a for a in ALGORITHMS if a not in ("offpac", "impala")])  # scale
 @pytest.mark.parametrize("flag", ["--standardize_return", "--no-standardize_return"])
 def test_standardize_return(command, algo, flag, monkeypatch):
     calls = []
@@ -198,7 +200,7 @@ def test_gamma_and_gae_lambda(command, monkeypatch):
             return original(*args)
 
         monkeypatch.setattr(rlx.functional, name, partial(spy, getattr(rlx.functional, name)))
-    takes_lambda = ("a2c", "ppo", "offpac")
+    takes_lambda = ("a2c", "ppo", "offpac", "impala")
     for algo in ALGORITHMS:
         seen.clear()
         command(f"{TINY} --algo {algo} --gamma 0.83" + " --gae_lambda 0.7" * (algo in takes_lambda))
@@ -214,7 +216,7 @@ def test_batch_size_counts_rollouts(command, algo):
     assert run.history[0]["length"] == 5.0  # nobody falls sooner
 
 
-@pytest.mark.parametrize("algo", ["a2c", "ppo"])
+@pytest.mark.parametrize("algo", ["a2c", "ppo", "impala"])
 def test_batch_size_and_horizon_of_segments(command, algo):
     run = command(f"--env Recall-v0 --algo {algo} --batch_size 3 --horizon 5 --max_episode 1")
     assert run.algorithm.steps == 3 * 5  # the length of an episode
@@ -757,3 +759,30 @@ def test_make_takes_options_before_what_is_tuned():
     algorithm = tuned.make("rf", "Cue-v0", "lstm", batch_size=5)
     assert (algorithm.agent.num_envs, algorithm.batch_size, algorithm.gamma) == (5, 5, 0.95)
     assert type(algorithm.policy) is rlx.networks.LSTMPolicy
+
+
+# ---------------------------------------------------------------------- workers
+
+
+@pytest.mark.slow
+def test_workers_play_what_the_flags_say(command):
+    pytest.importorskip("ray")
+    run = command(f"{TINY} --algo ppo --workers 2 --interval 1")
+    assert run.status == 0, run.err
+    agent = run.algorithm.agent
+    assert [type(agent).__name__, agent.num_envs, len(agent.sampler.workers)] == [
+        "ClusterAgent", 4, 2,
+    ]  # fmt: skip
+    assert "--workers 2" in run.out
+    assert "running return" in run.out
+    assert not torch.equal(run.after, run.before)
+    assert not agent.sampler.close.alive  # closed, at once
+    run = command(f"{TINY} --algo ppo --workers 3 --env Cu-v0")
+    assert (run.status, run.err.count("\n")) == (2, 1)
+    assert "there is no environment 'Cu-v0'" in run.err
+
+
+def test_an_address_needs_workers(command):
+    run = command("--address auto")
+    assert run.status == 2
+    assert "--address needs --workers" in run.err

@@ -90,14 +90,18 @@ def imported(file):
             yield node.module.partition(".")[0]
 
 
-@pytest.mark.parametrize("part", ["library", "course"])
+@pytest.mark.parametrize("part", ["library", "course", "cluster"])
 def test_what_is_imported_is_declared(part):
-    declared = PROJECT["dependencies"] + (EXTRAS["course"] if part == "course" else [])
-    names = {canonicalize_name(Requirement(text).name) for text in declared} | {"rlx"}
+    names = {
+        canonicalize_name(Requirement(text).name)
+        for text in PROJECT["dependencies"] + EXTRAS.get(part, [])
+    } | {"rlx"}
+    folders = {name: ROOT / "rlx" / name for name in ("course", "cluster")}
     files = [
         file
         for file in (ROOT / "rlx").rglob("*.py")
-        if file.is_relative_to(ROOT / "rlx/course") == (part == "course")
+        if [name for name, folder in folders.items() if file.is_relative_to(folder)]
+        == [part] * (part in folders)
     ]
     found = {name for file in files for name in imported(file)} - sys.stdlib_module_names
     assert {canonicalize_name({"PIL": "pillow"}.get(name, name)) for name in found} <= names

@@ -56,7 +56,7 @@ def loops(blocks):
 
 
 def test_four_algorithms_in_fifteen_lines_without_rlx_algos(blocks):
-    _, page, use, _ = blocks
+    _, page, use, *_ = blocks
     assert "rlx.algos" not in page + use
     found = {f.name: f for f in ast.parse(page).body if isinstance(f, ast.FunctionDef)}
     assert set(found) == {"step", "reinforce", "ppo", "dqn", "sac"}

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import rlx
-from rlx.algos import A2C, PPO, REINFORCE, ActorCritic, OffPAC
+from rlx.algos import A2C, IMPALA, PPO, REINFORCE, ActorCritic, OffPAC
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
 from rlx.training import iterate
 
@@ -27,6 +27,7 @@ SMALL = {
     REINFORCE: EPISODES,
     ActorCritic: EPISODES,
     A2C: dict(n_steps=8),
+    IMPALA: dict(n_steps=8, rollouts=2),
     PPO: dict(n_steps=8, epochs=1, minibatches=2),
     OffPAC: dict(**EPISODES, rbsize=6, max_rbusage=2),  # some stored episodes outlive an update
 }

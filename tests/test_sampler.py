@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
+from matrix import one_thread  # noqa: F401
 from torch.testing import assert_close
 from worlds import Coin, Counter, Script, lively, reach, scripts
 
@@ -62,7 +63,7 @@ def learner(algo, sampler):
     if algo == "DQN":
         policy = rlx.critics.QNetwork(*spaces, hidden=8)
         return rlx.algos.DQN(agent, policy, n_steps=4, passes=2, batch_size=8, warmup=1)
-    options = {"n_steps": 8} if algo in ("PPO", "A2C") else {"batch_size": 4}
+    options = {"n_steps": 8} if algo in ("PPO", "A2C", "IMPALA") else {"batch_size": 4}
     return getattr(rlx.algos, algo)(agent, GRUPolicy(*spaces, hidden=8), **options)
 
 
@@ -70,7 +71,9 @@ def state(algorithm):
     return [p.detach().clone() for p in algorithm.policy.parameters()], algorithm.steps
 
 
-@pytest.mark.parametrize("algo", ["REINFORCE", "ActorCritic", "A2C", "PPO", "OffPAC", "DQN"])
+@pytest.mark.parametrize(
+    "algo", ["REINFORCE", "ActorCritic", "A2C", "PPO", "OffPAC", "IMPALA", "DQN"]
+)
 def test_algorithms_learn_from_another_sampler_and_go_on_after_a_crash(algo, tmp_path):
     path = tmp_path / "run.pt"
     straight = learner(algo, Workers())
@@ -137,6 +140,72 @@ def test_the_sampler_in_this_process_is_what_an_agent_plays_with(call):
             assert torch.equal(getattr(one, name), getattr(two, name))
         assert one.finished == two.finished
     assert given.envs.num_envs == built.envs.num_envs == 3
+
+
+# ---------------------------------------------------------------------- a stream, and who is late
+
+
+class Late(InProcess):
+    """Plays with the policy of `lag` versions ago, as a worker that is far away."""
+
+    lag = 0
+
+    def stream(self, policy, n_steps, dry=False):
+        versions = []
+        while True:
+            versions = [*versions, copy.deepcopy(policy)][-1 - self.lag :]
+            rollout = self.segment(versions[0], n_steps, dry)
+            rollout.staleness = torch.full((len(rollout),), len(versions) - 1.0)
+            yield rollout
+
+
+@pytest.mark.parametrize("kind", [MLPPolicy, GRUPolicy])
+def test_impala_in_this_process_is_an_actor_critic_on_its_own_rows(kind):
+    # Nobody is late: all weights are 1, and V-trace's targets are those of GAE.
+    policies = []
+    for made in (rlx.algos.A2C, rlx.algos.IMPALA):
+        torch.manual_seed(0)
+        agent = Agent(reach("native", AutoresetMode.NEXT_STEP, "both"), seed=0)
+        algorithm = made(
+            agent, lively(kind, agent), n_steps=8, gae_lambda=1.0, standardize_return=False
+        )
+        for _ in range(3):
+            report = algorithm.update()
+        policies.append(algorithm.policy)
+    assert report["staleness"] == 0
+    assert abs(report["approx_kl"]) < 1e-6
+    for one, two in zip(*(policy.parameters() for policy in policies)):
+        assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def score(policy, **env):
+    """Share of right answers of the most probable actions, over 256 episodes."""
+    agent = Agent(rlx.envs.make_vec("Cue-v0" if env["visible"] else "Recall-v0", 256), seed=9)
+    agent(policy).episode(dry=True, greedy=True)
+    return sum(agent.finished.returns) / 256
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [MLPPolicy, GRUPolicy])
+@pytest.mark.parametrize(("algo", "lag"), [("PPO", 0), ("IMPALA", 0), ("IMPALA", 4)])
+@pytest.mark.parametrize("seed", range(2))
+def test_impala_learns_beside_ppo_though_its_players_are_late(kind, algo, lag, seed):
+    visible = kind is MLPPolicy
+    sampler = Late(rlx.envs.make_vec("Cue-v0" if visible else "Recall-v0", 32))
+    sampler.lag = lag
+    torch.manual_seed(seed)
+    agent = Agent(sampler, seed=seed)
+    policy = kind(agent, hidden=32)
+    n_updates, n_steps = (40, 40) if algo == "PPO" else (250, 10)
+    algorithm = getattr(rlx.algos, algo)(agent, policy, n_steps=n_steps, lr=5e-3)
+    schedule = torch.optim.lr_scheduler.LinearLR(agent.optimizer, 1.0, 0.0, n_updates)
+    before = score(policy, visible=visible)
+    history = rlx.train(
+        algorithm, updates=n_updates, callbacks=[lambda *_: schedule.step()], progress=False
+    )
+    assert before < 0.7 < 0.8 < score(policy, visible=visible)
+    if algo == "IMPALA":
+        assert history["staleness"][-1] == lag
 
 
 # ---------------------------------------------------------------------- evaluate, without an agent

@@ -5,6 +5,7 @@ from rlx.algos.actor_critic import ActorCritic
 from rlx.algos.base import Algorithm
 from rlx.algos.ddpg import DDPG
 from rlx.algos.dqn import DQN
+from rlx.algos.impala import IMPALA
 from rlx.algos.offpac import OffPAC
 from rlx.algos.ppo import PPO
 from rlx.algos.reinforce import REINFORCE
@@ -15,6 +16,7 @@ __all__ = [
     "A2C",
     "DDPG",
     "DQN",
+    "IMPALA",
     "PPO",
     "REINFORCE",
     "SAC",

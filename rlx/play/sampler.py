@@ -27,6 +27,10 @@ class Sampler(Protocol):
     The spaces are one environment's, as policies see them; `num_envs` are played side by side;
     rollouts come on `device`, where the policies have to be. A checkpoint keeps nothing of a
     sampler: `start(seed)` at every border has to make the same environments again.
+
+    One that can play while the learner learns has `stream(policy, n_steps, dry)` as well, an
+    iterator with a column `staleness`: `agent(policy).stream(n_steps)`. For others an agent makes
+    one of `segment`.
     """
 
     observation_space: gym.Space
