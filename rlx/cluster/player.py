@@ -92,14 +92,15 @@ def build(make_env: str | Callable[[], gym.Env | VectorEnv], envs: int) -> gym.E
 class Player:
     """A sampler in a process of its own. Each of its lives begins with resets, and with a seed."""
 
-    def __init__(self, make_env: bytes, envs: int) -> None:
+    def __init__(self) -> None:
         torch.set_num_threads(1)  # a worker for each core
-        self.make_env, self.envs = make_env, envs
         self.sampler: InProcess | None = None
         self.life, self.version = -1, 0
         self.policy: Parametric | None = None
 
-    def begin(self, life: int, seed: int, learner: str) -> tuple[gym.Space, gym.Space, int]:
+    def begin(
+        self, life: int, seed: int, learner: str, make_env: bytes, envs: int
+    ) -> tuple[gym.Space, gym.Space, int]:
         """Begin a life: every environment is reset at the next call, all numbers come from `seed`.
 
         Returns the spaces, and how many environments there are. Raises RuntimeError if the learner
@@ -110,11 +111,11 @@ class Player:
                 "differ in meaning. Install the same one on every machine"
             )
         if self.sampler is None:
-            self.sampler = InProcess(build(pickle.loads(self.make_env), self.envs))
+            self.sampler = InProcess(build(pickle.loads(make_env), envs))
         if life > self.life:
-            envs, actions = spawn(seed, 2, "life")
+            starts, actions = spawn(seed, 2, "life")
             self.life = life
-            self.sampler.start(envs)
+            self.sampler.start(starts)
             seed_all(actions)
         return self.sampler.observation_space, self.sampler.action_space, self.sampler.num_envs
 

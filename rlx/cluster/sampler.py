@@ -66,7 +66,7 @@ class ClusterSampler:
             if count < 1:
                 raise ValueError(f"{name}={count}: at least one is needed")
         try:
-            factory = cloudpickle.dumps(make_env)
+            self.factory = cloudpickle.dumps(make_env), envs
         except Exception as error:
             raise TypeError(
                 f"make_env cannot be sent to the workers: {error}. It must not hold on to open "
@@ -82,7 +82,7 @@ class ClusterSampler:
         ours = local.join(id(self), address)
         options = dict(num_cpus=0 if ours else 1) | options
         make = ray.remote(Player).options(max_restarts=-1, max_task_retries=0, **options)
-        self.workers = [Worker(k, make.remote(factory, envs)) for k in range(workers)]
+        self.workers = [Worker(k, make.remote()) for k in range(workers)]
         actors = [worker.actor for worker in self.workers]
         self.close = weakref.finalize(self, _close, id(self), actors)
         try:
@@ -191,7 +191,7 @@ class ClusterSampler:
                 ref = play(worker.life, now, self.policy, what, args)
             else:  # Ray tries again until the worker is there
                 begin = worker.actor.begin.options(max_task_retries=-1).remote
-                ref = begin(worker.life, self._seed(worker), identity())
+                ref = begin(worker.life, self._seed(worker), identity(), *self.factory)
             self.flying[ref] = worker, worker.life, not worker.begun
             worker.in_flight += 1
 
@@ -269,8 +269,8 @@ class ClusterSampler:
         worker.deaths += 1
         if worker.deaths == DEATHS:
             raise RuntimeError(
-                f"worker {worker.number} {how}: the {DEATHS}th time in a row, without a rollout in "
-                "between. Does its environment crash the process, run out of memory, or wait for "
+                f"worker {worker.number} {how}, {DEATHS} times in a row without a rollout in "
+                "between: does its environment crash the process, run out of memory, or wait for "
                 "something? Try make_env() in a process of its own"
             )
         self._again(worker)
