@@ -28,6 +28,7 @@ CODE = {
     "07": {1: "td_errors", 2: "n_step_return", 3: "gae"},
     "08": {1: "surrogate", 2: "ppo_clip_loss"},
     "10": {1: "double_q_value", 2: "two_states"},
+    "11": {2: "smoothed", 3: "squashed_log_prob", 4: "soft_value", 5: "temperature_loss"},
 }
 
 

@@ -27,6 +27,284 @@ def _trained(algorithm: str, updates: int = 4) -> Tensor:
     return torch.cat([p.detach().flatten() for part in trained for p in part.parameters()])
 
 
+# ---------------------------------------------------------------------- sac_target
+
+
+def _sac_target(
+    rewards: Tensor,
+    terminated: Tensor,
+    q1: Tensor,
+    q2: Tensor,
+    logprobs: Tensor,
+    alpha: float,
+    gamma: float,
+) -> Tensor:
+    """r + γ (min Q(s', a') - α log π(a'|s')), or r where s' is terminal: (N,), no gradient."""
+    soft_values = torch.minimum(q1, q2) - alpha * logprobs
+    return (rewards + gamma * torch.where(terminated, 0, soft_values)).detach()
+
+
+def _in_sac(answer: Callable) -> Callable:
+    """An answer, as SAC's way to compute targets: row t is judged by what row t + 1 is worth."""
+
+    def q_targets(self, batch, new):
+        with torch.no_grad():
+            q = self.agent(self.target_critic).evaluate(batch.fresh(), actions=new.actions).others
+            rewards, alpha = batch.rewards.roll(1), float(self.temperature())
+        found = answer(rewards, batch.terminated, *q, new.logprobs, alpha, self.gamma)
+        return found.roll(-1)
+
+    return q_targets
+
+
+sac_target = Exercise(
+    "sac_target",
+    chapter="11",
+    reference=_sac_target,
+    target="rlx.algos.SAC.q_targets",
+    adapt=_in_sac,
+    train=lambda: _trained("SAC"),
+    also="Of discrete actions no sample is needed: the sum over all of them of π (Q - α log π) is "
+    "the expectation itself (Christodoulou, 2019).",
+    hints=(
+        "What is a state worth to somebody who is paid for acting at random?",
+        "The lower Q of the new action, plus α times how surprising that action was, -log π. All "
+        "of it comes a step later, and none of it after a terminal state.",
+        "`rewards + gamma * torch.where(terminated, 0, torch.minimum(q1, q2) - alpha * logprobs)`, "
+        "detached.",
+    ),
+)
+
+
+@sac_target.case("three steps, the second of them the last of its episode")
+def _():
+    rewards, terminated = torch.tensor([1.0, 2.0, 0.0]), torch.tensor([False, True, False])
+    q1, q2 = torch.tensor([4.0, 8.0, -1.0]), torch.tensor([5.0, 6.0, -3.0])
+    return rewards, terminated, q1, q2, torch.tensor([-1.4, 0.5, 2.6]), 0.5, 0.9
+
+
+@sac_target.case("everything that is handed in asks for a gradient")
+def _():
+    q1, q2, logprobs = torch.tensor([[1.0, -2.0], [3.0, -4.0], [-0.5, 0.7]]).unbind()
+    asking = (x.clone().requires_grad_() for x in (q1, q2, logprobs))
+    return torch.tensor([0.5, 1.0]), torch.tensor([False, False]), *asking, 0.2, 0.5
+
+
+@sac_target.inputs
+def _(draw):
+    n, dtype = draw.size(1, 300), draw.one_of(torch.float32, torch.float64)
+    grad = draw.flag()
+    rewards, q1, q2, logprobs = (
+        draw.floats(n, kinds="whole tenths wide").to(dtype) for _ in range(4)
+    )
+    terminated = draw.floats(n, kinds="whole") > draw.one_of(3.0, 0.0)
+    q1, q2, logprobs = (x.requires_grad_(grad) for x in (q1, q2, logprobs))
+    return rewards, terminated, q1, q2, logprobs, draw.one_of(0.5, 1.0, 0.03), draw.gamma()
+
+
+sac_target.patches(r"""
+entropy is not paid for
+    Without α log π it is the value of the next action alone, as in TD3. The policy's loss pays for
+    entropy, and its critics would know nothing of it.
+    - torch.minimum(q1, q2) - alpha * logprobs
+    + torch.minimum(q1, q2)
+
+the sign of the entropy is turned round
+    A surprising action has a *low* log π, and is worth more: minus.
+    - torch.minimum(q1, q2) - alpha * logprobs
+    + torch.minimum(q1, q2) + alpha * logprobs
+
+the temperature is 1
+    A nat of entropy is worth α, not 1.
+    - alpha * logprobs
+    + logprobs
+
+entropy is paid for in terminal states
+    Nothing is done in a terminal state, so nothing is random there: the whole soft value is 0.
+    - torch.where(terminated, 0, soft_values)
+    + torch.where(terminated, -alpha * logprobs, soft_values)
+
+entropy is not discounted
+    It belongs to the next action, and comes one step later, as its Q does.
+    - (rewards + gamma * torch.where(terminated, 0, soft_values))
+    + (
+    +         rewards
+    +         + gamma * torch.where(terminated, 0, torch.minimum(q1, q2))
+    +         - torch.where(terminated, 0, alpha * logprobs)
+    +     )
+
+the probability is taken for its logarithm
+    Surprise is -log π; `logprobs` is that logarithm already, so no `exp`.
+    - alpha * logprobs
+    + alpha * logprobs.clamp(max=20).exp()
+
+the logarithm of the temperature is used
+    `alpha` is handed in as it is: what is learned as a logarithm has been through `exp`.
+    - alpha * logprobs
+    + math.log(alpha) * logprobs
+
+the batch's mean entropy is paid to every row
+    Each row has an action of its own, and a surprise of its own.
+    - alpha * logprobs
+    + alpha * logprobs.mean()
+
+the higher critic is believed
+    Then whatever error is the largest goes into the targets, and grows.
+    - torch.minimum
+    + torch.maximum
+
+the critics are averaged
+    The lower is believed: the policy goes where they are too high.
+    - torch.minimum(q1, q2)
+    + (q1 + q2) / 2
+
+only one critic is asked
+    Take the lower of the two, row by row.
+    - torch.minimum(q1, q2)
+    + q1
+
+it bootstraps from a terminal state
+    Nothing comes after it: r alone.
+    - torch.where(terminated, 0, soft_values)
+    + soft_values
+
+the reward of the last step is dropped
+    Only what would come afterwards is 0 there.
+    - (rewards + gamma * torch.where(terminated, 0, soft_values))
+    + torch.where(terminated, 0, rewards + gamma * soft_values)
+
+the next value is not discounted
+    It comes one step later: times γ.
+    - gamma * torch.where
+    + torch.where
+
+a gradient flows into the target
+    The value is right. But through `logprobs` the critic's loss would reach the policy, and through
+    the Qs its own target: detach.
+    - soft_values)).detach()
+    + soft_values))
+""")
+
+
+# ---------------------------------------------------------------------- temperature_loss
+
+
+def _temperature_loss(log_alpha: Tensor, logprobs: Tensor, dims: int) -> Tensor:
+    """-log α · mean(log π - dims): the entropy that is wanted is -dims. A scalar."""
+    entropy_target = -dims
+    return (log_alpha * (-logprobs.detach() - entropy_target)).mean()
+
+
+temperature_loss = Exercise(
+    "temperature_loss",
+    chapter="11",
+    reference=_temperature_loss,
+    target="rlx.functional.temperature_loss",
+    adapt=lambda answer: (
+        lambda log_alpha, logprobs, entropy_target: answer(log_alpha, logprobs, -entropy_target)
+    ),
+    train=lambda: _trained("SAC"),
+    also="It is the method of Lagrange multipliers: α is the price at which the policy buys just "
+    "as much entropy as is wanted. The same few lines hold any mean to any number.",
+    hints=(
+        "If the policy has more entropy than is wanted, should a nat be worth more or less? And "
+        "which way does gradient *descent* on your loss move log α?",
+        "The loss is log α times the surplus: the entropy that there is, -log π, less the one that "
+        "is wanted, averaged. Its slope with respect to log α is the surplus itself. The surplus "
+        "is a measurement.",
+        "`(log_alpha * (-logprobs.detach() + dims)).mean()`, because less -dims is plus dims.",
+    ),
+)
+
+
+@temperature_loss.case("more entropy than is wanted")
+def _():
+    return torch.tensor(-1.5, requires_grad=True), torch.tensor([-2.0, 1.0, 0.4]), 2
+
+
+@temperature_loss.case("less entropy than is wanted, and the log-probabilities ask for a gradient")
+def _():
+    logprobs = torch.tensor([4.0, 2.5, 3.0], requires_grad=True)
+    return torch.tensor(0.5, requires_grad=True), logprobs, 1
+
+
+@temperature_loss.case("log α is 0, and a single row")
+def _():
+    return torch.tensor(0.0, requires_grad=True), torch.tensor([-0.7]), 3
+
+
+@temperature_loss.inputs
+def _(draw):
+    n, dtype = draw.size(1, 300), draw.one_of(torch.float32, torch.float64)
+    logprobs = draw.floats(n, kinds="whole tenths wide").to(dtype)
+    log_alpha = torch.tensor(draw.one_of(-1.0, 0.0, 0.7, -4.0), dtype=dtype).requires_grad_()
+    return log_alpha, logprobs.requires_grad_(draw.flag()), draw.integer(1, 8)
+
+
+temperature_loss.patches(r"""
+the sign is turned round
+    Descent on yours raises α where there is too much entropy, and more α makes still more of it: it
+    runs away.
+    - log_alpha * (
+    + -log_alpha * (
+
+the entropy that is wanted is +dims
+    The target is -dims. A policy on [-1, 1] has at most log 2 = 0.69 a number, so +1 can never be
+    reached: α grows for ever.
+    - entropy_target = -dims
+    + entropy_target = dims
+
+the entropy that is wanted is -dims²
+    A shape that broadcasts makes it so: one -dims for each number of the action, and the sum of
+    those (ml-agents#5372). It is -dims for the whole action.
+    - entropy_target = -dims
+    + entropy_target = -dims * dims
+
+the entropy that is wanted is -1, whatever the action
+    An action of more numbers has more entropy: -1 for each of them.
+    - entropy_target = -dims
+    + entropy_target = -1
+
+no entropy is wanted
+    Less 0 is no target: subtract -dims.
+    - entropy_target = -dims
+    + entropy_target = 0
+
+log π is taken for the entropy
+    Entropy is the mean of *minus* log π.
+    - -logprobs.detach() - entropy_target
+    + logprobs.detach() - entropy_target
+
+a gradient flows through log π
+    The value is right. But this loss would push the policy as well, by log α: the policy has a loss
+    of its own. `logprobs.detach()`.
+    - logprobs.detach()
+    + logprobs
+
+α stands where log α was asked for
+    That is the paper's loss, and it is not wrong: its slope with respect to log α is α times as
+    large, with the same sign and the same zero. So for a small α its steps are small, and what fell
+    too far takes long to come back.
+    - (log_alpha * (
+    + (log_alpha.exp() * (
+
+log α has no gradient
+    It is what this loss is there to move.
+    - log_alpha * (
+    + log_alpha.detach() * (
+
+it sums where it should average
+    A batch of twice the size would take twice the step: `.mean()`.
+    - .mean()
+    + .sum()
+
+it stops one step early: each row has a loss of its own
+    An optimizer needs a single number: average over the rows.
+    - .mean()
+    +
+""")
+
+
 # ---------------------------------------------------------------------- squashed_log_prob
 
 
@@ -474,284 +752,6 @@ a gradient flows into the target
     The value is right. But a target is a measurement: the loss would move what it is compared with.
     - torch.minimum(q1, q2))).detach()
     + torch.minimum(q1, q2)))
-""")
-
-
-# ---------------------------------------------------------------------- sac_target
-
-
-def _sac_target(
-    rewards: Tensor,
-    terminated: Tensor,
-    q1: Tensor,
-    q2: Tensor,
-    logprobs: Tensor,
-    alpha: float,
-    gamma: float,
-) -> Tensor:
-    """r + γ (min Q(s', a') - α log π(a'|s')), or r where s' is terminal: (N,), no gradient."""
-    soft_values = torch.minimum(q1, q2) - alpha * logprobs
-    return (rewards + gamma * torch.where(terminated, 0, soft_values)).detach()
-
-
-def _in_sac(answer: Callable) -> Callable:
-    """An answer, as SAC's way to compute targets: row t is judged by what row t + 1 is worth."""
-
-    def q_targets(self, batch, new):
-        with torch.no_grad():
-            q = self.agent(self.target_critic).evaluate(batch.fresh(), actions=new.actions).others
-            rewards, alpha = batch.rewards.roll(1), float(self.temperature())
-        found = answer(rewards, batch.terminated, *q, new.logprobs, alpha, self.gamma)
-        return found.roll(-1)
-
-    return q_targets
-
-
-sac_target = Exercise(
-    "sac_target",
-    chapter="11",
-    reference=_sac_target,
-    target="rlx.algos.SAC.q_targets",
-    adapt=_in_sac,
-    train=lambda: _trained("SAC"),
-    also="Of discrete actions no sample is needed: the sum over all of them of π (Q - α log π) is "
-    "the expectation itself (Christodoulou, 2019).",
-    hints=(
-        "What is a state worth to somebody who is paid for acting at random?",
-        "The lower Q of the new action, plus α times how surprising that action was, -log π. All "
-        "of it comes a step later, and none of it after a terminal state.",
-        "`rewards + gamma * torch.where(terminated, 0, torch.minimum(q1, q2) - alpha * logprobs)`, "
-        "detached.",
-    ),
-)
-
-
-@sac_target.case("three steps, the second of them the last of its episode")
-def _():
-    rewards, terminated = torch.tensor([1.0, 2.0, 0.0]), torch.tensor([False, True, False])
-    q1, q2 = torch.tensor([4.0, 8.0, -1.0]), torch.tensor([5.0, 6.0, -3.0])
-    return rewards, terminated, q1, q2, torch.tensor([-1.0, 0.5, 2.0]), 0.5, 0.9
-
-
-@sac_target.case("everything that is handed in asks for a gradient")
-def _():
-    q1, q2, logprobs = torch.tensor([[1.0, -2.0], [3.0, -4.0], [-0.5, 0.7]]).unbind()
-    asking = (x.clone().requires_grad_() for x in (q1, q2, logprobs))
-    return torch.tensor([0.5, 1.0]), torch.tensor([False, False]), *asking, 0.2, 0.5
-
-
-@sac_target.inputs
-def _(draw):
-    n, dtype = draw.size(1, 300), draw.one_of(torch.float32, torch.float64)
-    grad = draw.flag()
-    rewards, q1, q2, logprobs = (
-        draw.floats(n, kinds="whole tenths wide").to(dtype) for _ in range(4)
-    )
-    terminated = draw.floats(n, kinds="whole") > draw.one_of(3.0, 0.0)
-    q1, q2, logprobs = (x.requires_grad_(grad) for x in (q1, q2, logprobs))
-    return rewards, terminated, q1, q2, logprobs, draw.one_of(0.5, 1.0, 0.03), draw.gamma()
-
-
-sac_target.patches(r"""
-entropy is not paid for
-    Without α log π it is the value of the next action alone, as in TD3. The policy's loss pays for
-    entropy, and its critics would know nothing of it.
-    - torch.minimum(q1, q2) - alpha * logprobs
-    + torch.minimum(q1, q2)
-
-the sign of the entropy is turned round
-    A surprising action has a *low* log π, and is worth more: minus.
-    - torch.minimum(q1, q2) - alpha * logprobs
-    + torch.minimum(q1, q2) + alpha * logprobs
-
-the temperature is 1
-    A nat of entropy is worth α, not 1.
-    - alpha * logprobs
-    + logprobs
-
-entropy is paid for in terminal states
-    Nothing is done in a terminal state, so nothing is random there: the whole soft value is 0.
-    - torch.where(terminated, 0, soft_values)
-    + torch.where(terminated, -alpha * logprobs, soft_values)
-
-entropy is not discounted
-    It belongs to the next action, and comes one step later, as its Q does.
-    - (rewards + gamma * torch.where(terminated, 0, soft_values))
-    + (
-    +         rewards
-    +         + gamma * torch.where(terminated, 0, torch.minimum(q1, q2))
-    +         - torch.where(terminated, 0, alpha * logprobs)
-    +     )
-
-the probability is taken for its logarithm
-    Surprise is -log π; `logprobs` is that logarithm already, so no `exp`.
-    - alpha * logprobs
-    + alpha * logprobs.clamp(max=20).exp()
-
-the logarithm of the temperature is used
-    `alpha` is handed in as it is: what is learned as a logarithm has been through `exp`.
-    - alpha * logprobs
-    + math.log(alpha) * logprobs
-
-the batch's mean entropy is paid to every row
-    Each row has an action of its own, and a surprise of its own.
-    - alpha * logprobs
-    + alpha * logprobs.mean()
-
-the higher critic is believed
-    Then whatever error is the largest goes into the targets, and grows.
-    - torch.minimum
-    + torch.maximum
-
-the critics are averaged
-    The lower is believed: the policy goes where they are too high.
-    - torch.minimum(q1, q2)
-    + (q1 + q2) / 2
-
-only one critic is asked
-    Take the lower of the two, row by row.
-    - torch.minimum(q1, q2)
-    + q1
-
-it bootstraps from a terminal state
-    Nothing comes after it: r alone.
-    - torch.where(terminated, 0, soft_values)
-    + soft_values
-
-the reward of the last step is dropped
-    Only what would come afterwards is 0 there.
-    - (rewards + gamma * torch.where(terminated, 0, soft_values))
-    + torch.where(terminated, 0, rewards + gamma * soft_values)
-
-the next value is not discounted
-    It comes one step later: times γ.
-    - gamma * torch.where
-    + torch.where
-
-a gradient flows into the target
-    The value is right. But through `logprobs` the critic's loss would reach the policy, and through
-    the Qs its own target: detach.
-    - soft_values)).detach()
-    + soft_values))
-""")
-
-
-# ---------------------------------------------------------------------- temperature_loss
-
-
-def _temperature_loss(log_alpha: Tensor, logprobs: Tensor, dims: int) -> Tensor:
-    """-log α · mean(log π - dims): the entropy that is wanted is -dims. A scalar."""
-    entropy_target = -dims
-    return (log_alpha * (-logprobs.detach() - entropy_target)).mean()
-
-
-temperature_loss = Exercise(
-    "temperature_loss",
-    chapter="11",
-    reference=_temperature_loss,
-    target="rlx.functional.temperature_loss",
-    adapt=lambda answer: (
-        lambda log_alpha, logprobs, entropy_target: answer(log_alpha, logprobs, -entropy_target)
-    ),
-    train=lambda: _trained("SAC"),
-    also="It is the method of Lagrange multipliers: α is the price at which the policy buys just "
-    "as much entropy as is wanted. The same few lines hold any mean to any number.",
-    hints=(
-        "If the policy has more entropy than is wanted, should a nat be worth more or less? And "
-        "which way does gradient *descent* on your loss move log α?",
-        "The loss is log α times the surplus: the entropy that there is, -log π, less the one that "
-        "is wanted, averaged. Its slope with respect to log α is the surplus itself. The surplus "
-        "is a measurement.",
-        "`(log_alpha * (-logprobs.detach() + dims)).mean()`, because less -dims is plus dims.",
-    ),
-)
-
-
-@temperature_loss.case("more entropy than is wanted")
-def _():
-    return torch.tensor(-1.5, requires_grad=True), torch.tensor([-2.0, 1.0, 0.4]), 2
-
-
-@temperature_loss.case("less entropy than is wanted, and the log-probabilities ask for a gradient")
-def _():
-    logprobs = torch.tensor([4.0, 2.5, 3.0], requires_grad=True)
-    return torch.tensor(0.5, requires_grad=True), logprobs, 1
-
-
-@temperature_loss.case("log α is 0, and a single row")
-def _():
-    return torch.tensor(0.0, requires_grad=True), torch.tensor([-0.7]), 3
-
-
-@temperature_loss.inputs
-def _(draw):
-    n, dtype = draw.size(1, 300), draw.one_of(torch.float32, torch.float64)
-    logprobs = draw.floats(n, kinds="whole tenths wide").to(dtype)
-    log_alpha = torch.tensor(draw.one_of(-1.0, 0.0, 0.7, -4.0), dtype=dtype).requires_grad_()
-    return log_alpha, logprobs.requires_grad_(draw.flag()), draw.integer(1, 8)
-
-
-temperature_loss.patches(r"""
-the sign is turned round
-    Descent on yours raises α where there is too much entropy, and more α makes still more of it: it
-    runs away.
-    - log_alpha * (
-    + -log_alpha * (
-
-the entropy that is wanted is +dims
-    The target is -dims. A policy on [-1, 1] has at most log 2 = 0.69 a number, so +1 can never be
-    reached: α grows for ever.
-    - entropy_target = -dims
-    + entropy_target = dims
-
-the entropy that is wanted is -dims²
-    A shape that broadcasts makes it so: one -dims for each number of the action, and the sum of
-    those (ml-agents#5372). It is -dims for the whole action.
-    - entropy_target = -dims
-    + entropy_target = -dims * dims
-
-the entropy that is wanted is -1, whatever the action
-    An action of more numbers has more entropy: -1 for each of them.
-    - entropy_target = -dims
-    + entropy_target = -1
-
-no entropy is wanted
-    Less 0 is no target: subtract -dims.
-    - entropy_target = -dims
-    + entropy_target = 0
-
-log π is taken for the entropy
-    Entropy is the mean of *minus* log π.
-    - -logprobs.detach() - entropy_target
-    + logprobs.detach() - entropy_target
-
-a gradient flows through log π
-    The value is right. But this loss would push the policy as well, by log α: the policy has a loss
-    of its own. `logprobs.detach()`.
-    - logprobs.detach()
-    + logprobs
-
-α stands where log α was asked for
-    That is the paper's loss, and it is not wrong: its slope with respect to log α is α times as
-    large, with the same sign and the same zero. So for a small α its steps are small, and what fell
-    too far takes long to come back.
-    - (log_alpha * (
-    + (log_alpha.exp() * (
-
-log α has no gradient
-    It is what this loss is there to move.
-    - log_alpha * (
-    + log_alpha.detach() * (
-
-it sums where it should average
-    A batch of twice the size would take twice the step: `.mean()`.
-    - .mean()
-    + .sum()
-
-it stops one step early: each row has a loss of its own
-    An optimizer needs a single number: average over the rows.
-    - .mean()
-    +
 """)
 
 
