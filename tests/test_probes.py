@@ -3,10 +3,21 @@
 import contextlib
 
 import pytest
+import torch
 
 import rlx
 from rlx.course import faults
-from rlx.course.faults import FAULTS, GAMMA, NOTHING, REPLAYING, UPDATES, algorithm, diagnose, signs
+from rlx.course.faults import (
+    FAULTS,
+    GAMMA,
+    MISSED,
+    NOTHING,
+    REPLAYING,
+    UPDATES,
+    algorithm,
+    diagnose,
+    signs,
+)
 from rlx.course.probing import judge
 from rlx.envs import probes
 
@@ -51,6 +62,31 @@ def test_a_broken_algorithm_fails_the_probes_that_name_its_fault(fault):
             if passes(learner, kind, UPDATES[fault.algorithm]) is False:
                 failed.add(kind)
     assert failed == fault.fails
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", probes.KINDS)
+@pytest.mark.parametrize("fault", MISSED, ids=lambda fault: fault.name)
+def test_some_faults_pass_every_probe(fault, kind):
+    with fault.learner(kind) as learner:
+        assert passes(learner, kind, UPDATES[fault.algorithm])
+
+
+def test_they_are_broken_all_the_same():
+    def answers(policy):
+        """What a policy with a memory does in its second step, after either first one."""
+        now = torch.zeros(1, 1)
+        memories = [policy(None, torch.full((1, 1), first))[0] for first in (-1.0, 1.0)]
+        return [policy(memory, now)[1].components[0].logits for memory in memories]
+
+    torch.manual_seed(0)
+    agent = rlx.Agent(rlx.envs.make_vec("ProbeDelay-v0", 1))
+    assert torch.equal(*answers(faults.Wiped(agent)))
+    assert not torch.allclose(*answers(rlx.networks.GRUPolicy(agent)))
+    with MISSED[2].learner("action") as learner:
+        rollout = learner.agent(learner.policy).episodes(400)
+    noise = rollout.actions[0] - learner.policy(None, rollout.states)[1].mode[0]
+    assert noise.mean().item() == pytest.approx(0.5, abs=0.1)  # five standard errors
 
 
 def test_what_was_broken_is_whole_again():

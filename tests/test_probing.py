@@ -5,7 +5,8 @@ import torch
 
 import rlx
 from rlx.course import probe
-from rlx.course.faults import REPLAYING
+from rlx.course.faults import NOTHING, REPLAYING
+from rlx.course.sealed import Matrix, Sealed
 
 
 def make(kind, env, **options):
@@ -59,3 +60,54 @@ def test_by_q_values(name, capsys):
     assert all(probe(replaying, updates=60).values())
     words = {"DQN": "chooses the right action in 1.00, 1.00", "SAC": "off the right action by 0."}
     assert words[name] in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------- sealed agents
+
+
+def test_a_sealed_agent_is_named_by_its_probes():
+    sealed = Sealed(12)
+    assert not sealed.open("both")
+    assert sealed.open("action")
+    assert sealed.opened == {"both": False, "action": True}
+    assert sealed.said["action"] == "probability of the right action 1.00"
+    assert str(sealed.is_it("what the policy sees")) == (
+        "✓ Sealed: it is what the policy sees\n  Named with 2 of 6 probes opened."
+    )
+    assert "It does not fit what you have seen." in str(sealed.is_it("the policy loss"))
+    with pytest.raises(ValueError, match="none of the faults: nothing is broken; the value loss"):
+        sealed.is_it("bad luck")
+    with pytest.raises(ValueError, match="one of constant, observation"):
+        sealed.open("everything")
+
+
+def test_twins_are_told_apart_by_what_they_say():
+    sealed = Sealed(4)
+    assert sealed.is_it("the discount").kind == "foreseen"
+    said = str(sealed.is_it("a segment's cut counts as a death"))
+    assert "the same probes" in said
+
+
+def test_a_sealed_agent_does_not_disturb_what_is_drawn_after_it():
+    torch.manual_seed(3)
+    wanted = torch.rand(3)
+    torch.manual_seed(3)
+    Sealed(1).open("constant")
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_the_matrix_keeps_count_of_guesses():
+    matrix = Matrix(Sealed(12))
+    matrix.guess("action", True)
+    matrix.guess("both", True)
+    assert matrix.line == (
+        "both: FAILED, probability of the right action 0.19, 0.81. 2 opened, 1 foreseen. 1 of 10 "
+        "still fit."
+    )
+    page = matrix.below()["text/html"]
+    assert page.count("opacity") == 9
+    assert "<td>FAILED</td>" in page
+    matrix.try_fault("the discount", "delay")
+    assert matrix.line.startswith("If the discount, on delay: FAILED, V 1.00, 1.00")
+    matrix.try_fault(NOTHING, "constant")
+    assert matrix.line.startswith("If nothing is broken, on constant: passed")

@@ -29,6 +29,7 @@ CODE = {
     "08": {1: "surrogate", 2: "ppo_clip_loss"},
     "10": {1: "double_q_value", 2: "two_states"},
     "11": {2: "smoothed", 3: "squashed_log_prob", 4: "soft_value", 5: "temperature_loss"},
+    "12": {1: "diagnose", 2: "iqm", 3: "difference_interval", 4: "wilson"},
 }
 
 

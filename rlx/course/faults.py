@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
+from torch.distributions import Normal
 
 import rlx
 from rlx import functional
@@ -161,6 +162,35 @@ class DeafCritic(rlx.algos.DDPG):
         return super().minimize(**terms | {"value_loss": 0 * terms["value_loss"]})
 
 
+class Wiped(rlx.networks.GRUPolicy):
+    """It plays with an empty memory at every step, and is evaluated with a full one."""
+
+    def forward(self, *states):
+        return super().forward(None, states[1])
+
+
+class Clipped(rlx.algos.A2C):
+    """The value's errors above 10 are cut off before they are squared: no slope is left there."""
+
+    def value_loss(self, rollout):
+        return (self.value_of(rollout) - rollout.returns).clamp(-10, 10).square().mean()
+
+
+class OneSided(Normal):
+    """Its samples lie about loc + scale, and not about loc."""
+
+    def sample(self, sample_shape=()):
+        return super().sample(sample_shape) + self.scale
+
+
+class Leaning(rlx.critics.NoisyPolicy):
+    """The noise that it explores with is not 0 on average."""
+
+    def component(self, low, high, x):
+        around = super().component(low, high, x)
+        return OneSided(around.loc, around.scale)
+
+
 real = {name: getattr(functional, name) for name in dir(functional)}
 
 
@@ -233,4 +263,12 @@ FAULTS = [
     _f("a death is bootstrapped", "SAC", TOO_FAR, "constant observation delay"),
     _f("what the Q-values see", "DQN", {"network": BlindQ}, "observation delay both"),
     _f("the critic's loss", "DDPG", {"made": DeafCritic}, " ".join(probes.KINDS)),
+]
+
+# These pass every probe: small problems of one or two steps, whose rewards are near 1, do not ask
+# for what is broken.
+MISSED = [
+    _f("the memory is empty at every step", "A2C", {"network": Wiped}, ""),
+    _f("errors above 10 have no slope", "A2C", {"made": Clipped}, ""),
+    _f("the noise is not 0 on average", "DDPG", {"network": partial(Leaning, noise=0.5)}, ""),
 ]

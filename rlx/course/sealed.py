@@ -112,7 +112,7 @@ class Matrix:
         from IPython.display import display
 
         self.cells, children = {}, [widgets.HTML("")]
-        children += [widgets.HTML(f"<b>{probe}</b>") for probe in KINDS]
+        children += [widgets.HTML(f'<b style="font-size: 88%">{probe}</b>') for probe in KINDS]
         children.append(widgets.HTML("<b>the sealed agent</b>"))
         small = widgets.Layout(width="34px", padding="0", margin="1px")
         for probe in KINDS:
@@ -139,7 +139,7 @@ class Matrix:
             self.rows[name] = row
             children += row
         layout = widgets.Layout(
-            grid_template_columns="230px repeat(6, 82px)", align_items="center", max_width="740px"
+            grid_template_columns="222px repeat(6, 83px)", align_items="center", max_width="740px"
         )
         self.box = widgets.VBox([widgets.GridBox(children, layout=layout)])
         self.box.add_class("rlx-matrix")
@@ -188,8 +188,8 @@ class Matrix:
             cells = "".join(f"<td>{'✗' if probe in fails else '·'}</td>" for probe in KINDS)
             rows += f'<tr{pale}><td style="text-align: left">{html.escape(name)}</td>{cells}</tr>'
         text = (
-            f'<p style="margin: 4px 0">{code(self.line)}</p><table class="rlx-asleep"><thead><tr>'
-            f"{head}</tr></thead><tbody>{rows}</tbody></table>"
+            f'<p style="margin: 4px 0">{code(self.line)}</p><table class="rlx-asleep" '
+            f'style="color: inherit"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
             f"{asleep('To open its cells, run this cell (Shift+Enter).')}"
         )
         return {"text/html": text, "text/plain": self.line}

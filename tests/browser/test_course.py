@@ -274,3 +274,32 @@ def test_a_prediction_is_chosen_by_keys_and_stays(scratch, screenshots):
     expect(buttons.nth(1)).to_have_text("✓ two")
     expect(panel.locator(".rlx-asleep").first).to_be_hidden()
     expect(card).to_contain_text("as you predicted, two")
+
+
+MATRIX = """
+from rlx.course.sealed import Matrix, Sealed
+
+Matrix(Sealed(12))
+"""
+
+
+def test_a_sealed_agent_is_opened_by_guesses(scratch, screenshots):
+    notebook = scratch(MATRIX)
+    notebook.run_all()
+    grid, page = notebook.panel.locator(".rlx-matrix"), notebook.page
+    expect(grid.get_by_role("button", name="✗")).to_have_count(6 + 21)
+    grid.locator("[title='I expect that it passes action: open']").click()
+    expect(notebook.panel.get_by_text("action: passed")).to_be_visible(timeout=30_000)
+    expect(grid.locator(".rlx-out").first).to_be_visible()
+    grid.locator("[title='I expect that it passes both: open']").click()
+    said = notebook.panel.get_by_text("2 opened, 1 foreseen. 1 of 10 still fit.")
+    expect(said).to_be_visible(timeout=30_000)
+    expect(grid.get_by_text("FAILED")).to_have_count(1)
+    page.screenshot(path=screenshots / "matrix.png")
+    grid.locator("[title='fails delay: see what it says']").nth(2).click()
+    said = "If the discount, on delay: FAILED, V 1.00, 1.00, where 0.50, 1.00 is right."
+    expect(notebook.panel.get_by_text(said)).to_be_visible(timeout=30_000)
+    notebook.command("apputils:change-theme", theme="JupyterLab Dark")
+    page.wait_for_timeout(1000)
+    page.screenshot(path=screenshots / "matrix_dark.png")
+    expect(notebook.panel.locator("table.rlx-asleep")).to_be_hidden()
