@@ -632,3 +632,17 @@ def test_a_script_prints_the_question(home, capsys):
         "Predict: Will it learn? (yes | no)\n"
         "→ It came out: yes\n  Will it learn?\n  Not predicted.\n  It has a gradient.\n"
     )
+
+
+def test_a_ring_has_a_box_for_each_row_and_an_arc_for_each_window():
+    from rlx.course.plots import ring
+
+    episode, end = torch.tensor([1, 1, 0, 0, -1]), torch.tensor([0, 1, 0, 1, 0]).bool()
+    picture = ring(episode, end, torch.tensor([0, 1, 2, 3]), torch.tensor([2, 2]), newest=1)
+    assert picture.alt == "A ring of 5 rows, and windows of 2, 2 rows in it"
+    (ax,) = picture.drawn.axes
+    assert len(ax.patches) == 5
+    assert [bool(box.get_facecolor()[3]) for box in ax.patches] == [True, False, True, False, False]
+    assert len(ax.lines) == 2
+    across = [line.get_xdata() for line in ax.lines]
+    assert [round(float(x[0] / (2 * np.pi) * 5), 1) for x in across] == [-0.3, 1.7]

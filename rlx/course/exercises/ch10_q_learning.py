@@ -102,6 +102,7 @@ epsilon_greedy = Exercise(
     reference=_epsilon_greedy,
     target="rlx.functional.epsilon_greedy",
     call=_chosen,
+    time_limit=20.0,  # for a loop over rows
     train=_dqn,
     also="As a distribution, ε / A everywhere and 1 - ε more at the best action: "
     "`torch.distributions.Categorical(probs=…)` draws the same, and tells log-probabilities.",
