@@ -76,17 +76,17 @@ _SIGNS = {
 }
 
 
-@diagnose.case("one probe passed, one failed")
+@diagnose.case("action passed, both failed (sign fails the two, sight only both)")
 def _():
     return {"action": True, "both": False}, {k: list(v) for k, v in _SIGNS.items()}
 
 
-@diagnose.case("one probe, and two faults fail it")
+@diagnose.case("truncation failed (discount fails it, and so does limit)")
 def _():
     return {"truncation": False}, {k: list(v) for k, v in _SIGNS.items()}
 
 
-@diagnose.case("nothing has been opened yet")
+@diagnose.case("nothing opened yet")
 def _():
     return {}, {k: list(v) for k, v in _SIGNS.items()}
 
