@@ -12,11 +12,11 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from torch import Tensor
 
+from rlx import seeding
 from rlx.columns import rows_where
 from rlx.envs.native import BatchedEnv
 from rlx.play import paid
 from rlx.play.checks import check_observations, parts_of
-from rlx.seeding import spawn
 
 
 class EnvBatch:
@@ -60,9 +60,9 @@ class EnvBatch:
         if seed is not None and not self.single:
             base = self.env.unwrapped
             if isinstance(base, (SyncVectorEnv, AsyncVectorEnv)):
-                seeds = spawn(seed, self.num_envs)  # of one, they would make seed + i
+                seeds = seeding.spawn(seed, self.num_envs)  # of one, they would make seed + i
             elif not isinstance(base, (BatchedEnv, CartPoleVectorEnv)):
-                (seeds,) = spawn(seed, 1)  # who knows what it does: far from its neighbours'
+                (seeds,) = seeding.spawn(seed, 1)  # who knows what it does: far from others'
         observations = self.tensor(self.env.reset(seed=seeds)[0], batched=not self.single)
         if self.paid:
             self.paid()  # what is left of a call that failed
