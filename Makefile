@@ -18,6 +18,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 SOLUTIONS := $(wildcard solutions/*/*.ipynb)
+CHAPTERS  := tests/browser/test_chapters.py
+BROWSER   := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -88,9 +90,12 @@ test-learning: $(VENV)/.test
 	@$(STAGE) 'learning' $(LIBRARY) -m slow
 
 # The chapters may draw and time things, so only their tagged cells are compared; solutions are compared whole.
+# Where there is a browser, the chapters are run in it, as their readers do, and need not be run once more.
 # A notebook's cells share a kernel: in parallel only by file.
 test-notebooks: $(VENV)/.test
-ifneq ($(NOTEBOOKS),)
+ifneq ($(BROWSER),)
+	@$(STAGE) 'notebooks' $(PYTEST) -n $(JOBS) --dist load $(CHAPTERS)
+else ifneq ($(NOTEBOOKS),)
 	@$(STAGE) 'notebooks' $(NBVAL) --nbval-lax $(NOTEBOOKS)
 endif
 
@@ -100,7 +105,7 @@ ifneq ($(SOLUTIONS),)
 endif
 
 test-browser: $(VENV)/.test
-	@$(STAGE) 'browser' $(PYTEST) --timeout 600 tests/browser
+	@$(STAGE) 'browser' $(PYTEST) --timeout 600 tests/browser --ignore $(CHAPTERS)
 
 notebooks: $(VENV)/.test
 	$(PY) tools/run_notebooks.py $(or $(ONLY),$(NOTEBOOKS) $(SOLUTIONS))

@@ -125,7 +125,11 @@ def _there(todo, jobs):
     # unguarded script again in each process, and cannot be stopped.
     from loky import cpu_count, get_reusable_executor
 
-    pool = get_reusable_executor(min(jobs or cpu_count(), len(todo)), initializer=_deaf)
+    # The processes wait for the next call, for a minute. One that leaves just when work is handed
+    # out is replaced, and nothing is lost: that is not worth a warning.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+    workers = min(jobs or cpu_count(), len(todo))
+    pool = get_reusable_executor(workers, timeout=60, initializer=_deaf)
     futures = {pool.submit(_attempt, *task): task[1] for task in todo}
     try:
         for future in as_completed(futures):

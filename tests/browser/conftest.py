@@ -1,6 +1,7 @@
 """Chromium, JupyterLab and `open_notebook`, which never writes to the working tree."""
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -64,7 +65,8 @@ def open_notebook(browser, lab, project, screenshots, request):
         if (ROOT / path).exists():
             shutil.copy(ROOT / path, project / path)  # an earlier test may have saved it
         # A workspace of its own: JupyterLab would reopen what an earlier test left open.
-        workspace = f"{lab}/lab/workspaces/{request.node.name}"
+        name = re.sub(r"\W+", "-", request.node.name)
+        workspace = f"{lab}/lab/workspaces/{name}"
         return NotebookPage(context.new_page(), f"{workspace}/tree/{path}")
 
     yield open_notebook

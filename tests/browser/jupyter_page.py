@@ -122,13 +122,16 @@ class NotebookPage:
 
     def reopen(self, without_kernel=False):
         """Save, close the tab, and open the notebook once more, as a browser does with F5."""
-        self.page.evaluate(SAVE)
+        self.save()
         if without_kernel:
             self.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
         self.page.reload()
         self.wait_until_open()
         if without_kernel:
             self.wait_until_idle(60)
+
+    def save(self):
+        self.page.evaluate(SAVE)
 
     def wait_until_idle(self, seconds):
         """Until the kernel is connected and idle and no cell shows [*], twice in a row."""
