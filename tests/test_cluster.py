@@ -504,7 +504,9 @@ def test_a_node_dies(tmp_path):
         from ray.cluster_utils import Cluster
         folder = tempfile.mkdtemp(dir="/tmp")  # the names of its sockets must be short
         print(folder, flush=True)
-        t.Path("/tmp/ray").mkdir(exist_ok=True)  # where it notes its address, whatever it is told
+        noted = t.Path("/tmp/ray/ray_current_cluster")  # its address, whatever it is told
+        before = noted.parent.exists()
+        noted.parent.mkdir(exist_ok=True)
         cluster = Cluster(True, head_node_args={"num_cpus": 0, "temp_dir": folder})
         first = cluster.add_node(num_cpus=2)
         with t.ClusterAgent(t.ledgers, workers=2, seed=0, address=cluster.address) as agent:
@@ -519,6 +521,8 @@ def test_a_node_dies(tmp_path):
         ray.shutdown()
         cluster.shutdown()
         shutil.rmtree(folder)
+        if not before:
+            shutil.rmtree(noted.parent)
     """
     for _ in range(3):
         run = start(script, tmp_path)
