@@ -26,11 +26,13 @@ def test_a_chapter_runs_from_top_to_bottom(path, open_notebook, project, screens
 
 
 def said(path):
-    """Cell by cell, what the summaries show, in words."""
+    """Cell by cell, what the summaries show, in words: what is printed, then what is displayed."""
     notebook = nbformat.read(path, as_version=4)
     normalised(notebook)
-    return {
-        cell.id: [output.get("text") or output.data["text/plain"] for output in cell.outputs]
-        for cell in notebook.cells
-        if "nbval-check-output" in cell.metadata.get("tags", [])
-    }
+    found = {}
+    for cell in notebook.cells:
+        if "nbval-check-output" in cell.metadata.get("tags", []):
+            printed = [output.text for output in cell.outputs if output.output_type == "stream"]
+            shown = [output.data["text/plain"] for output in cell.outputs if "data" in output]
+            found[cell.id] = ["".join(printed), *shown]
+    return found
