@@ -27,6 +27,7 @@ CODE = {
     "06": {2: "optimal_baseline", 3: "baselined_loss", 4: "value_loss", 5: "explained_variance"},
     "07": {1: "td_errors", 2: "n_step_return", 3: "gae"},
     "08": {1: "surrogate", 2: "ppo_clip_loss"},
+    "09": {1: "importance_weights", 2: "weighted_loss", 3: "vtrace"},
     "10": {1: "double_q_value", 2: "two_states"},
     "11": {2: "smoothed", 3: "squashed_log_prob", 4: "soft_value", 5: "temperature_loss"},
     "12": {1: "diagnose", 2: "iqm", 3: "difference_interval", 4: "wilson"},
