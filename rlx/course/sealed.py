@@ -139,7 +139,7 @@ class Matrix:
             self.rows[name] = row
             children += row
         layout = widgets.Layout(
-            grid_template_columns="222px repeat(6, 83px)", align_items="center", max_width="740px"
+            grid_template_columns="238px repeat(6, 81px)", align_items="center", max_width="740px"
         )
         self.box = widgets.VBox([widgets.GridBox(children, layout=layout)])
         self.box.add_class("rlx-matrix")
