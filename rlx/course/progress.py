@@ -89,6 +89,10 @@ class progress:
             if names
         ]
 
+    @staticmethod
+    def chip(name: str) -> str:
+        return f'<code style="white-space: nowrap; margin-right: 8px">{html.escape(name)}</code>'
+
     def mark(self, name: str) -> str:
         return f"{'✓' if name in self.done else '·'} {name}"
 
@@ -113,7 +117,7 @@ class progress:
         cell = '<td style="text-align: left; vertical-align: top">'
         rows = "".join(
             f"<tr>{cell}{number}</td>{cell}{linked(html.escape(title), exercises(number))}</td>"
-            f"{cell}{'<br>'.join(f'<code>{html.escape(name)}</code>' for name in names)}</td></tr>"
+            f"{cell}{' '.join(map(self.chip, names))}</td></tr>"
             for number, title, names in self.rows()
         )
         return f"<table><tbody>{rows}</tbody></table><p>{self.total()}</p>"
