@@ -54,7 +54,11 @@ class IMPALA(Algorithm):
         new.vtrace(self.value_of(new).detach(), log_ratios, self.gamma, self.gae_lambda)
         new = new[:-1]  # end rows have served: their values are in the targets
         values, advantages = self.value_of(new), new.advantages
-        if self.standardize_return:  # only the scale: these are weighted, as in OffPAC
+        if self.standardize_return:
+            # A baseline costs nothing only inside the weight: w (A - b), with the b that makes the
+            # mean 0. Without it, all actions gain while V lags behind, until one is all there is.
+            weights = functional.importance_weights(new.logprobs, batch[:-1].logprobs, clip=1.0)
+            advantages = advantages - weights * (advantages.sum() / weights.sum())
             advantages = advantages / (advantages.square().mean().sqrt() + 1e-8)
         losses = self.minimize(
             policy_loss=functional.policy_gradient_loss(new.logprobs, advantages),
