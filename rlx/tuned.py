@@ -43,8 +43,8 @@ NETWORKS = {
 }
 
 PPO = dict(num_envs=64, n_steps=32, gamma=0.98, gae_lambda=0.9)
-# Where policies are three versions late, the usual rate is too high: all three seeds of CartPole rose
-# to 150 or 200 and fell to 9. With these, two seeds are at 172 and 262 after 130,000 steps.
+# Where policies are three versions late, the usual rate is too high: all three seeds of CartPole
+# rose to 150 or 200 and fell to 9. With these, two are at 172 and 262 after 130,000 steps.
 IMPALA = dict(num_envs=16, n_steps=64, lr=1e-3, gamma=0.98, gae_lambda=0.9)
 DQN = dict(num_envs=64, n=5)
 CONTINUOUS = dict(num_envs=16, n_steps=4, passes=16, tau=0.01)
