@@ -34,13 +34,14 @@ class SelfPlay(rlx.algos.PPO):
         metrics = super().update()
         if self.updates % self.every == 0:
             self.pool.add(self.policy, f"after {self.updates} updates")
-        return metrics | {"pool": len(self.pool)}
+        return metrics | {"pool": len(self.pool), "rating": self.pool.rating}
 
     def state_dict(self) -> dict[str, Any]:
         past = [
             {
                 "name": member.name,
                 "results": [member.won, member.drawn, member.lost],
+                "rating": member.rating,
                 "weights": None
                 if isinstance(member.player, str)
                 else member.player.policy.state_dict(),
@@ -48,7 +49,7 @@ class SelfPlay(rlx.algos.PPO):
             }
             for member in self.pool
         ]
-        return {**super().state_dict(), "past": past}
+        return {**super().state_dict(), "past": past, "rating": self.pool.rating}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         own = self.policy.state_dict()
@@ -58,6 +59,8 @@ class SelfPlay(rlx.algos.PPO):
                 self.policy.load_state_dict(saved["weights"])
             member = self.pool.add(saved["scripted"] or self.policy, saved["name"])
             member.won, member.drawn, member.lost = saved["results"]
+            member.rating = saved.get("rating", 0.0)  # there was none at first
+        self.pool.rating = state.get("rating", 0.0)
         self.policy.load_state_dict(own)
         super().load_state_dict(state)
 

@@ -142,6 +142,43 @@ def test_the_rally_variant():
     assert infos["lives"].tolist() == [5, 5, 5]
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_held_action_is_that_many_steps_of_the_game(side):
+    one, four = (SlimeRally(6, opponent="still", side=side, hold=hold) for hold in (1, 4))
+    one.reset(seed=0)
+    four.reset(seed=0)
+    for action in [1, 2, 5, 0, 3, 4, 1] * 2:  # 56 steps: nobody has scored yet
+        for _ in range(4):
+            seen, _, ended, _, _ = one.step(np.full(6, action))
+            assert not ended.any()
+        again, rewards, _, _, _ = four.step(np.full(6, action))
+        assert np.array_equal(again, seen)
+        assert rewards == pytest.approx([-0.04] * 6)
+    assert (four.steps == 14).all()
+    assert (four.game.time == 56).all()
+    four.state = four.state
+    assert (four.steps == 14).all()
+
+
+def test_who_is_faced_keeps_its_action_as_well_and_a_point_counts_once():
+    asked = []
+
+    def counts(seen):
+        asked.append(len(seen))
+        return np.zeros(len(seen), dtype=int)
+
+    env = SlimeVolley(5, opponent=counts, hold=7)
+    env.reset(seed=0)
+    rewards = [env.step(np.zeros(5, dtype=int))[1] for _ in range(60)]
+    assert len(asked) == 60
+    lost = 10 - env.game.lives.sum(axis=0)
+    assert (np.abs(rewards).sum(axis=0) == lost).all()
+    assert set(np.unique(rewards)) == {-1.0, 0.0, 1.0}
+    for hold in (0, 16, 2.5):
+        with pytest.raises(ValueError, match="from 1 to 15"):
+            SlimeVolley(1, hold=hold)
+
+
 def test_the_opponent_of_a_rally_sees_its_own_view():
     """The original fed it a mixture of the learner's: an array that aliased what it overwrote."""
     seen = []
