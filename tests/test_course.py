@@ -21,6 +21,7 @@ import rlx
 from rlx.course import CourseMap, Knob, Picture, comparison, curves, live, predict, swap, watch
 from rlx.course.exercise import load
 from rlx.course.picture import svg_curve, ticks
+from rlx.course.plots import cross_play
 from rlx.course.predict import Guess
 from rlx.course.progress import passed, progress, record
 from rlx.training import History
@@ -646,3 +647,12 @@ def test_a_ring_has_a_box_for_each_row_and_an_arc_for_each_window():
     assert len(ax.lines) == 2
     across = [line.get_xdata() for line in ax.lines]
     assert [round(float(x[0] / (2 * np.pi) * 5), 1) for x in across] == [-0.3, 1.7]
+
+
+def test_cross_play_writes_the_table_and_leaves_out_the_diagonal():
+    rates = np.array([[0.5, 0.9], [0.1, 0.5]])
+    picture = cross_play(["strong", "weak"], rates, [190.8, -190.8])
+    assert picture.alt == "Win rates of each against each, beside Elo: strong +191, weak -191"
+    left, right = picture.drawn.axes
+    assert sorted(text.get_text() for text in left.texts) == ["0.10", "0.90"]
+    assert [bar.get_width() for bar in right.patches] == [190.8, -190.8]

@@ -8,7 +8,14 @@ import torch
 from torch.distributions import Categorical
 
 import rlx
-from rlx.envs.selfplay import OpponentPool, match, tournament
+from rlx.envs.selfplay import (
+    OpponentPool,
+    both_sides,
+    match,
+    pool_weights,
+    snapshot,
+    tournament,
+)
 from rlx.envs.slimeplayers import Function
 from rlx.envs.slimevolley import SlimeRally, SlimeVolley
 
@@ -106,6 +113,42 @@ def test_rules(rule, expected):
     assert drawn == pytest.approx(expected, abs=0.04)
 
 
+def test_whom_it_loses_to_is_met_most():
+    """Win rates of 1.5/2, 1/2 and 1/4 (two draws, of which one is imaginary, and two losses)."""
+    weights = pool_weights(np.array([1, 0, 0]), np.array([0, 0, 1]), np.array([0, 0, 2]))
+    assert weights == pytest.approx(np.array([1, 4, 9]) / 14)
+
+
+def test_a_snapshot_is_a_copy_without_gradients():
+    policy = Always(2)
+    policy.logits.sum().backward()
+    copied = snapshot(policy)
+    with torch.no_grad():
+        policy.logits.zero_()
+    assert copied.logits.argmax() == 2
+    assert copied.logits.grad is None
+    assert not copied.logits.requires_grad
+    assert policy.logits.requires_grad
+    assert policy.logits.grad is not None
+
+
+def test_ratings_follow_the_games():
+    """Equals: a win brings k / 2, a draw nothing. A snapshot begins where the learner is."""
+    pool = OpponentPool("still", "still", k=8)
+    seated, both = pool.seated(2), np.array([True, True])
+    seated.reset(both, np.random.default_rng(0))
+    seated.playing[:] = pool.members
+    seated.finish(both, np.array([0.0, -3.0]))  # the members' scores
+    assert pool.rating == seated.rating == 4
+    assert [member.rating for member in pool] == [0, -4]
+    assert pool.add(Always(1)).rating == 4
+    assert pool.add("random").rating == 0
+    seated.finish(np.array([True, False]), np.array([2.0, 0.0]))
+    expected = 1 / (1 + 10 ** (-4 / 400))
+    assert pool.rating == pytest.approx(4 - 8 * expected)
+    assert pool.members[0].rating == pytest.approx(8 * expected)
+
+
 def test_results_are_counted_for_the_member_that_played():
     pool = OpponentPool("random", "follower")
     env = SlimeRally(16, opponent=pool)
@@ -197,6 +240,17 @@ def test_a_match_is_played_from_both_sides():
     assert 0.8 < low < high == 1.0
     with pytest.raises(ValueError, match="even"):
         match("still", "still", games=3)
+
+
+def test_scores_from_the_left_are_turned_round():
+    played = []
+
+    def play(on_right):
+        played.append(on_right.tolist())
+        return np.array([1.0, 2.0, 3.0, -4.0])
+
+    assert both_sides(play, 4).tolist() == [1, 2, -3, 4]
+    assert played == [[True, True, False, False]]
 
 
 def test_a_match_shows_each_player_its_own_side():

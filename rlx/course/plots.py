@@ -274,3 +274,31 @@ def ring(
         at += length
     said = ", ".join(str(int(n)) for n in lengths)
     return Picture(figure, f"A ring of {len(end)} rows, and windows of {said} rows in it")
+
+
+def cross_play(names: Sequence[str], rates, ratings: Sequence[float], title: str = "") -> Picture:
+    """Everyone against everyone, beside one number for each.
+
+    `rates` (K, K): the row's win rate against the column, blue above a half and red below; the
+    diagonal is left out. `ratings` (K,), Elo's, are drawn as bars on the right."""
+    rates, ratings, size = np.asarray(rates), np.asarray(ratings), len(names)
+    figure = Figure(figsize=(6.2, 1.3 + 0.36 * size), dpi=100, layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
+    shown = np.ma.masked_array(rates, np.eye(size, dtype=bool))
+    left.imshow(shown, cmap="RdBu", vmin=0, vmax=1, aspect="auto", interpolation="none")
+    for i, j in np.argwhere(~np.eye(size, dtype=bool)):
+        ink = "white" if abs(rates[i, j] - 0.5) > 0.3 else "black"
+        left.annotate(f"{rates[i, j]:.2f}", (j, i), ha="center", va="center", color=ink, fontsize=8)
+    left.set_xticks(range(size), names, rotation=45, ha="right", rotation_mode="anchor")
+    left.set_yticks(range(size), names)
+    left.set(xlabel="against", title=title)
+    left.spines[:].set_visible(False)
+    left.tick_params(length=0)
+    right.barh(range(size), ratings, color=COLOURS[0], height=0.6)
+    right.axvline(0, color="0.6", lw=1)
+    widest = max(100.0, 1.15 * np.abs(ratings).max())
+    right.set(xlabel="Elo", xlim=(-widest, widest))
+    right.tick_params(left=False, labelleft=False)
+    right.spines[["top", "right", "left"]].set_visible(False)
+    said = ", ".join(f"{name} {rating:+.0f}" for name, rating in zip(names, ratings))
+    return Picture(figure, f"Win rates of each against each, beside Elo: {said}")
