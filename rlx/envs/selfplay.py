@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlx import stats
+from rlx import seeding, stats
 from rlx.policy import Parametric
-from rlx.seeding import spawn
 
 from .slimegame import LEFT, RIGHT, TIME_LIMIT, SlimeGame, as_buttons
 from .slimeplayers import Opponent, Player, PolicyPlayer, as_player, buttons_of
@@ -290,7 +289,7 @@ def tournament(
     """Everyone against everyone, from both sides. Returns the points (K, K), as `elo_ratings` takes
     them, and the ratings by name."""
     names, points = list(players), np.zeros((len(players), len(players)))
-    seeds = spawn(seed, len(names) ** 2)
+    seeds = seeding.spawn(seed, len(names) ** 2)
     for i, a in enumerate(names):
         for j, b in enumerate(names[:i]):
             result = match(players[a], players[b], games, seeds.pop())
