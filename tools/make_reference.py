@@ -31,6 +31,7 @@ CODE = {
     "10": {1: "double_q_value", 2: "two_states"},
     "11": {2: "smoothed", 3: "squashed_log_prob", 4: "soft_value", 5: "temperature_loss"},
     "12": {1: "diagnose", 2: "iqm", 3: "difference_interval", 4: "wilson"},
+    "13": {1: "amdahl", 2: "average_gradients", 3: "staleness"},
     "14": {1: "elo_update", 2: "both_sides", 3: "pool_weights"},
 }
 
