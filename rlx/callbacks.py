@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rlx import checkpoint
+from rlx import checkpoint, seeding
 from rlx.agent import Agent
 from rlx.algos.base import Algorithm
-from rlx.seeding import spawn, undisturbed
+from rlx.seeding import undisturbed
 from rlx.training import Callback, Metrics
 
 
@@ -26,7 +26,7 @@ def evaluation(agent: Agent, every: int = 10, episodes: int = 10, seed: int = 0)
         if agent.env is algorithm.agent.env:
             raise ValueError("evaluation needs an agent with an environment of its own")
         if algorithm.updates % every == 0:
-            agent.seed(*spawn(seed, 1, "evaluation", algorithm.updates))
+            agent.seed(*seeding.spawn(seed, 1, "evaluation", algorithm.updates))
             with undisturbed():
                 agent(algorithm.policy).episodes(episodes, dry=True, greedy=True)
             metrics["eval_return"] = float(np.mean(agent.finished.returns))

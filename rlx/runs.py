@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from rlx import checkpoint
+from rlx import checkpoint, seeding
 from rlx.algos.base import Algorithm
-from rlx.seeding import spawn, undisturbed
+from rlx.seeding import undisturbed
 from rlx.training import History, iterate
 
 OF_ONE_SEED = ("callbacks", "checkpoint", "resume", "extra")
@@ -70,7 +70,11 @@ def repeat(
     interrupt returns what is done.
 
     Raises RuntimeError if all seeds fail, ValueError if `path` holds runs with other options."""
-    seeds = spawn(0, seeds, "repeat") if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    seeds = (
+        seeding.spawn(0, seeds, "repeat")
+        if isinstance(seeds, int)
+        else [int(seed) for seed in seeds]
+    )
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds={seeds}: give at least one, and none twice")
     if jobs is not None and jobs < 1:

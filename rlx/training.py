@@ -13,8 +13,8 @@ import torch
 from tqdm.auto import tqdm
 
 from rlx import checkpoint as checkpoints
+from rlx import seeding
 from rlx.algos.base import Algorithm
-from rlx.seeding import spawn
 
 Metrics = dict[str, float]
 Callback = Callable[[Algorithm, Metrics], object]  # one that returns True ends the run
@@ -70,7 +70,7 @@ def iterate(
     begin = saved.get("begin") or {name: getattr(algorithm, name) for name in budgets}
 
     def border() -> None:
-        algorithm.agent.seed(*spawn(seed, 1, "checkpoint", algorithm.updates))
+        algorithm.agent.seed(*seeding.spawn(seed, 1, "checkpoint", algorithm.updates))
         checkpoints.save(checkpoint, algorithm, {**extra, "begin": begin})
 
     def spent() -> bool:

@@ -96,7 +96,7 @@ CHANGES = {
     "a2c": [*EVERYWHERE, "--gae_lambda 0.1"],
     "ppo": [*EVERYWHERE, "--gae_lambda 0.1", "--ppo_clip 0.001", "-K 2", "--ppo_k_epochs 2"],
     "offpac": [*EVERYWHERE, "--gae_lambda 0.1", "--max_rbusage 1", "--rbsize 2", "--clip_rho 0.1"],
-    "impala": [*EVERYWHERE, "--gae_lambda 0.1", "--rollouts 2"],
+    "impala": [*EVERYWHERE[:3], "--standardize_return", "--gae_lambda 0.1", "--rollouts 2"],
 }
 
 

@@ -166,9 +166,8 @@ def test_impala_in_this_process_is_an_actor_critic_on_its_own_rows(kind):
     for made in (rlx.algos.A2C, rlx.algos.IMPALA):
         torch.manual_seed(0)
         agent = Agent(reach("native", AutoresetMode.NEXT_STEP, "both"), seed=0)
-        algorithm = made(
-            agent, lively(kind, agent), n_steps=8, gae_lambda=1.0, standardize_return=False
-        )
+        same = dict(n_steps=8, gae_lambda=1.0, standardize_return=False, lr=3e-3, grad_clip=0.0)
+        algorithm = made(agent, lively(kind, agent), **same)
         for _ in range(3):
             report = algorithm.update()
         policies.append(algorithm.policy)

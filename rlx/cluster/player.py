@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 import rlx
 from rlx import envs as rlx_envs
+from rlx import seeding
 from rlx.columns import apply
 from rlx.play.sampler import InProcess
 from rlx.policy import Parametric
 from rlx.rollout import Rollout
-from rlx.seeding import seed_all, spawn
+from rlx.seeding import seed_all
 
 Parcel = tuple[bytes, list[np.ndarray]]
 
@@ -113,7 +114,7 @@ class Player:
         if self.sampler is None:
             self.sampler = InProcess(build(pickle.loads(make_env), envs))
         if life > self.life:
-            starts, actions = spawn(seed, 2, "life")
+            starts, actions = seeding.spawn(seed, 2, "life")
             self.life = life
             self.sampler.start(starts)
             seed_all(actions)

@@ -20,11 +20,11 @@ from ray import cloudpickle
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from tqdm.auto import tqdm
 
+from rlx import seeding
 from rlx.cluster import local
 from rlx.cluster.player import Parcel, Player, identity, pack_policy, unpack
 from rlx.policy import Parametric
 from rlx.rollout import Rollout
-from rlx.seeding import spawn
 
 DEATHS = 5  # of one worker in a row, without a rollout in between: something is wrong with it
 
@@ -74,7 +74,7 @@ class ClusterSampler:
             ) from error
         self.device = torch.device(device or "cpu")
         self.timeout, self.start_timeout, self.ahead = timeout, start_timeout, ahead
-        self.seed: int | None = spawn(None, 1)[0]
+        self.seed: int | None = seeding.spawn(None, 1)[0]
         self.owner: object = None  # the stream whose requests are in flight
         self.flying: dict[Any, tuple[Worker, int, bool]] = {}  # worker, life, is it a beginning?
         self.arrived: deque[Any] = deque()
@@ -102,7 +102,7 @@ class ClusterSampler:
     def start(self, seed: int | None = None) -> None:
         """Every environment anew, with this seed, whatever has died so far."""
         self._drop()
-        self.seed = spawn(None, 1)[0] if seed is None else seed
+        self.seed = seeding.spawn(None, 1)[0] if seed is None else seed
         for worker in self.workers:
             worker.incarnation = 0
 
@@ -196,7 +196,7 @@ class ClusterSampler:
             worker.in_flight += 1
 
     def _seed(self, worker: Worker) -> int:
-        return spawn(self.seed, 1, "worker", worker.number, worker.incarnation)[0]
+        return seeding.spawn(self.seed, 1, "worker", worker.number, worker.incarnation)[0]
 
     def _wait(self) -> None:
         """Until something has arrived, or somebody has had all the time there is."""
