@@ -28,7 +28,7 @@ BROWSER   := $(firstword $(foreach name,chromium chromium-browser google-chrome,
 
 help:
 	@echo 'make lab         open the course in JupyterLab      (ARGS="--no-browser --port=9000")'
-	@echo 'make check       lint and the tests that train nothing: a minute and a half'
+	@echo 'make check       lint and the tests that train nothing: two minutes'
 	@echo 'make test        everything CI runs: check, learning, notebooks, solutions, browser'
 	@echo 'make notebooks   run the notebooks again, save them tidily, list their terms    (ONLY="path …")'
 	@echo 'make exercises   write exercises/ from solutions/, and install nbgrader (docs/teaching.md)'
