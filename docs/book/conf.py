@@ -10,7 +10,7 @@ project = "rlx"
 author = copyright = "the rlx authors"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx-mathjax-offline"]
 root_doc = "docs/book/index"
-include_patterns = ["CONTRIBUTING.md", "docs/**", "notebooks/*", "exercises/**"]
+include_patterns = ["README.md", "CONTRIBUTING.md", "docs/**", "notebooks/*", "exercises/**"]
 exclude_patterns = ["**/.ipynb_checkpoints"]
 
 nb_execution_mode = "off"
