@@ -19,11 +19,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 SOLUTIONS := $(wildcard solutions/*/*.ipynb)
 CHAPTERS  := tests/browser/test_chapters.py
-BROWSER   := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab check test parts lint test-library test-learning test-notebooks test-solutions test-browser \
+.PHONY: help lab check test parts lint test-library test-learning test-notebooks test-chapters test-solutions test-browser \
     notebooks exercises book bench clean
 
 help:
@@ -90,14 +89,15 @@ test-learning: $(VENV)/.test
 	@$(STAGE) 'learning' $(LIBRARY) -m slow
 
 # The chapters may draw and time things, so only their tagged cells are compared; solutions are compared whole.
-# Where there is a browser, the chapters are run in it, as their readers do, and need not be run once more.
 # A notebook's cells share a kernel: in parallel only by file.
 test-notebooks: $(VENV)/.test
-ifneq ($(BROWSER),)
-	@$(STAGE) 'notebooks' $(PYTEST) -n $(JOBS) --dist load $(CHAPTERS)
-else ifneq ($(NOTEBOOKS),)
+ifneq ($(NOTEBOOKS),)
 	@$(STAGE) 'notebooks' $(NBVAL) --nbval-lax $(NOTEBOOKS)
 endif
+
+# The same in JupyterLab, as their readers run them: twice as long, so not a part of `make test`.
+test-chapters: $(VENV)/.test
+	@$(STAGE) 'chapters in a browser' $(PYTEST) -n $(JOBS) --dist load $(CHAPTERS)
 
 test-solutions: $(VENV)/.test
 ifneq ($(SOLUTIONS),)
