@@ -21,8 +21,8 @@ class IMPALA(Algorithm):
     with the policy that they have; the weights π/μ, clipped at 1, make up for it. In this process
     each segment is played when it is asked for, and all weights are 1. The metric `staleness` is
     how many versions older than now the policies were that played the rows, on average.
-    `standardize_return` rescales the advantages. The policy's first extra is the value,
-    standardised: V = μ + σ v (`Algorithm.targets`).
+    `standardize_return` takes a weighted mean off the advantages, and rescales them. The policy's
+    first extra is the value, standardised: V = μ + σ v (`Algorithm.targets`).
     """
 
     def __init__(
