@@ -53,17 +53,18 @@ class IMPALA(Algorithm):
         new = self.agent(self.policy).evaluate(batch)
         self.targets.update(batch, self.gamma)
         log_ratios = (new.logprobs - batch.logprobs).detach()
-        new.vtrace(self.value_of(new).detach(), log_ratios, self.gamma, self.gae_lambda)
-        new = new[:-1]  # end rows have served: their values are in the targets
+        values = self.value_of(new).detach()
+        new.vtrace(values, log_ratios, self.gamma, self.gae_lambda, clip_pg_rho=None)
+        new, old = new[:-1], batch[:-1]  # end rows have served: their values are in the targets
+        weights = functional.importance_weights(new.logprobs, old.logprobs, clip=1.0)
         values, advantages = self.value_of(new), new.advantages
         if self.standardize_return:
             # A baseline costs nothing only inside the weight: w (A - b), with the b that makes the
             # mean 0. Without it, all actions gain while V lags behind, until one is all there is.
-            weights = functional.importance_weights(new.logprobs, batch[:-1].logprobs, clip=1.0)
-            advantages = advantages - weights * (advantages.sum() / weights.sum())
-            advantages = advantages / (advantages.square().mean().sqrt() + 1e-8)
+            advantages = advantages - (weights * advantages).sum() / weights.sum()
+            advantages = advantages / ((weights * advantages).square().mean().sqrt() + 1e-8)
         losses = self.minimize(
-            policy_loss=functional.policy_gradient_loss(new.logprobs, advantages),
+            policy_loss=functional.weighted_loss(new.logprobs, weights, advantages),
             value_loss=self.value_coef * self.value_loss(new),
             entropy_loss=-self.entropy_reg * self.entropy_of(new),
         )
@@ -71,7 +72,7 @@ class IMPALA(Algorithm):
             new,
             staleness=new.staleness.mean().item(),
             entropy=self.entropy_of(new).item(),
-            approx_kl=functional.approx_kl(new.logprobs, batch[:-1].logprobs).item(),
+            approx_kl=functional.approx_kl(new.logprobs, old.logprobs).item(),
             explained_variance=functional.explained_variance(values, new.returns).item(),
             **losses,
         )
