@@ -17,6 +17,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+RENDERED  := $(NOTEBOOKS:notebooks/%=rendered/%)
 SOLUTIONS := $(wildcard solutions/*/*.ipynb)
 CHAPTERS  := tests/browser/test_chapters.py
 
@@ -88,11 +89,12 @@ test-library: $(VENV)/.test
 test-learning: $(VENV)/.test
 	@$(STAGE) 'learning' $(LIBRARY) -m slow
 
-# The chapters may draw and time things, so only their tagged cells are compared; solutions are compared whole.
+# A chapter's outputs are in rendered/, its executed copy. The chapters may draw and time things, so only their tagged
+# cells are compared; solutions are compared whole.
 # A notebook's cells share a kernel: in parallel only by file.
 test-notebooks: $(VENV)/.test
 ifneq ($(NOTEBOOKS),)
-	@$(STAGE) 'notebooks' $(NBVAL) --nbval-lax $(NOTEBOOKS)
+	@$(STAGE) 'notebooks' $(NBVAL) --nbval-lax $(RENDERED)
 endif
 
 # The same in JupyterLab, as their readers run them: twice as long, so not a part of `make test`.

@@ -3,7 +3,8 @@
     python tools/run_notebooks.py [--no-run] NOTEBOOK...
 
 What is saved: cell ids that stay, counts 1, 2, 3…, tags. What is not: widget state, timings,
-colours, addresses.
+colours, addresses. A chapter, a notebook of notebooks/, keeps no outputs: its reader predicts
+before a cell shows. They go into a copy of the same name in rendered/.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from kernel_env import KERNEL_ENV
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+ROOT = Path(__file__).resolve().parents[1]
+CHAPTERS, RENDERED = ROOT / "notebooks", ROOT / "rendered"
 METADATA = {
     "kernelspec": {
         "display_name": "Python 3 (ipykernel)",
@@ -76,6 +79,19 @@ def normalised(notebook):
         cell.outputs = [one for one in cell.outputs if not only_widget(one)]
         for output in cell.outputs:
             normalise_output(output, count)
+    return written(notebook)
+
+
+def emptied(notebook):
+    """Its text without outputs and counts. Changes the notebook in place."""
+    normalised(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return written(notebook)
+
+
+def written(notebook):
     nbformat.validate(notebook)
     return nbformat.writes(notebook, indent=1, ensure_ascii=False).rstrip("\n") + "\n"
 
@@ -100,6 +116,29 @@ def normalise_output(output, count):
             output.data["text/plain"] = scrub(output.data["text/plain"])
 
 
+def is_chapter(path):
+    return path.resolve().parent == CHAPTERS
+
+
+def keep_outputs(notebook, path):
+    """Give a chapter's cells the outputs of its rendered copy, where a cell is what it was."""
+    copy = RENDERED / path.name
+    saved = nbformat.read(copy, as_version=4).cells if copy.exists() else []
+    outputs = {(cell.id, cell.source): cell.outputs for cell in saved if "outputs" in cell}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = outputs.get((cell.id, cell.source), [])
+
+
+def save(notebook, path):
+    text = normalised(notebook)
+    if is_chapter(path):
+        RENDERED.mkdir(exist_ok=True)
+        (RENDERED / path.name).write_text(text, encoding="utf-8")
+        text = emptied(notebook)
+    path.write_text(text, encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebook", nargs="+", type=Path)
@@ -110,6 +149,8 @@ def main():
     for path in arguments.notebook:
         start = time.monotonic()
         notebook = nbformat.read(path, as_version=4)
+        if arguments.no_run and is_chapter(path):
+            keep_outputs(notebook, path)
         try:
             if not arguments.no_run:
                 run(notebook, path.parent, arguments.timeout)
@@ -117,7 +158,7 @@ def main():
             failed = True
             print(f"{path}: not saved, because a cell fails\n{error}", file=sys.stderr)
             continue
-        path.write_text(normalised(notebook), encoding="utf-8")
+        save(notebook, path)
         print(f"{path}: {time.monotonic() - start:.1f} s")
     return failed
 

@@ -1,10 +1,12 @@
-"""The course as a book: `make book`. Nothing is run; what the notebooks have saved is shown."""
+"""The course as a book: `make book`. Nothing is run; what the notebooks have saved is shown, and of
+the chapters what their copies in rendered/ have."""
 
 import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
 
 project = "rlx"
 author = copyright = "the rlx authors"
@@ -45,6 +47,15 @@ def pages(app, pagename, templatename, context, doctree):
         context["body"] = re.sub(r'(<a href="[\w./]+)\.ipynb"', r'\1.html"', context["body"])
 
 
+def executed(app, docname, source):
+    """A chapter is read as its executed copy; its address, and what is downloaded, stay."""
+    if docname.startswith("notebooks/"):
+        copy = ROOT / f"rendered/{Path(docname).name}.ipynb"
+        source[0] = copy.read_text(encoding="utf-8")
+        app.env.note_dependency(str(copy))
+
+
 def setup(app):
+    app.connect("source-read", executed)
     app.connect("html-page-context", pages)
     app.connect("autodoc-process-docstring", plain)
