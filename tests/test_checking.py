@@ -1,13 +1,11 @@
 """What `check` says of answers that are no declared mistake, and what it shields them from."""
 
-import importlib
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -372,22 +370,3 @@ def test_plain_python_shows_the_sentences(tmp_path):
     )  # fmt: skip
     assert run.returncode == 1
     assert "With four numbers: row 0 should be -1.069, yours is -2." in run.stderr
-
-
-def test_the_worked_example_of_contributing_md_does_what_it_says(tmp_path, monkeypatch):
-    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    source = text.split("```python\n")[1].split("```")[0]
-    (tmp_path / "ch07_example.py").write_text(source, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(EXERCISES, "td_error", load()["td_error"])  # chapter 07 has one, too
-    importlib.import_module("ch07_example")
-    exercise = EXERCISES["td_error"]
-    assert examine(exercise, exercise.reference).passed
-    for mistake in exercise.mistakes:
-        assert examine(exercise, mistake.coding).title == mistake.name
-    rewards, after = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
-    terminated = torch.tensor([False, True])
-    torch.testing.assert_close(
-        exercise.adapt(exercise.reference)(rewards, after, terminated, 0.5),
-        rlx.functional.td_target(rewards, after, terminated, 0.5),
-    )

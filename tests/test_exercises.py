@@ -12,16 +12,16 @@ import nbformat
 import pytest
 import torch
 from codings import CODINGS
+from declared import every
 
 import rlx.course
 from rlx.course import swap
 from rlx.course.checking import examine
-from rlx.course.exercise import load
 from rlx.course.observe import alike
 from rlx.course.trials import behaviour, expected
 
 ROOT = Path(__file__).parents[1]
-EXERCISES = list(load().values())
+EXERCISES = list(every().values())
 MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.mistakes]
 
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
@@ -186,7 +186,7 @@ def test_every_exercise_is_in_the_notebook_of_its_chapter():
 def test_a_notebook_defines_what_it_checks_with_the_reference_s_arguments(path):
     names, cells = checks(path)
     for name in names:
-        reference = load()[name].reference
+        reference = every()[name].reference
         defined = [
             node
             for source in cells
@@ -206,7 +206,7 @@ def test_a_notebook_imports_what_its_texts_and_cards_tell_a_learner_to_call(path
     handed_out = nbformat.read(ROOT / "exercises" / path.parent.name / path.name, as_version=4)
     texts = [cell.source for cell in handed_out.cells if cell.cell_type == "markdown"]
     for name in checks(path)[0]:
-        texts.append(str(examine(load()[name], lambda *inputs: None)))  # a card that fails
+        texts.append(str(examine(every()[name], lambda *inputs: None)))  # a card that fails
     called = rf"(?<![\w.])({'|'.join(rlx.course.__all__)})\("
     told = set(re.findall(called, "\n".join(texts)))
     imported = {

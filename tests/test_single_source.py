@@ -6,9 +6,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from declared import every
 from make_exercises import notebooks, stale
-
-from rlx.course.exercise import load
 
 ROOT = Path(__file__).parents[1]
 SOLUTIONS, EXERCISES = ROOT / "solutions", ROOT / "exercises"
@@ -49,7 +48,7 @@ def test_every_exercise_is_checked_for_points(chapter):
     assert solutions
     for cell in graded:
         assert nbgrader(cell, "locked")
-        exercise = load()[nbgrader(cell, "grade_id").removeprefix("check-")]
+        exercise = every()[nbgrader(cell, "grade_id").removeprefix("check-")]
         assert (nbgrader(cell, "points") > 0) != exercise.optional
 
 
@@ -57,7 +56,7 @@ def test_every_exercise_is_checked_for_points(chapter):
 def test_progress_lists_exercises_in_the_order_of_the_notebook(chapter):
     text = "\n".join(cell.source for cell in code(SOLUTIONS, chapter))
     names = re.findall(r"^check\((\w+)\)", text, re.MULTILINE)
-    assert names == [name for name, one in load().items() if one.chapter == chapter[:2]]
+    assert names == [name for name, one in every().items() if one.chapter == chapter[:2]]
 
 
 @each_chapter

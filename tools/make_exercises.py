@@ -31,6 +31,16 @@ def notebooks(folder):
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
+def beside(folder):
+    """The other files of the chapters, an exercise of one's own or data: handed out as they are."""
+    paths = (path for path in folder.glob("*/**/*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(paths)
+        if path.suffix not in (".ipynb", ".pyc") and ".ipynb_checkpoints" not in path.parts
+    }
+
+
 def released(notebook):
     """The text of the student's notebook. Changes the notebook in place."""
     config = PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
@@ -42,17 +52,25 @@ def released(notebook):
 
 def stale(source, target):
     """The text that each notebook of the target should have, where it has another; None for one
-    that should not be there."""
+    that should not be there. And the bytes of what lies beside the notebooks; a file more in the
+    target is the learner's own, and stays."""
     there = notebooks(target)
     wanted = {
         name: released(nbformat.read(path, as_version=4))
         for name, path in notebooks(source).items()
     }
-    return dict.fromkeys(there.keys() - wanted.keys()) | {
-        name: text
-        for name, text in wanted.items()
-        if name not in there or there[name].read_text(encoding="utf-8") != text
+    wanted |= {name: path.read_bytes() for name, path in beside(source).items()}
+    there |= beside(target)
+    gone = {name for name in there.keys() - wanted.keys() if name.endswith(".ipynb")}
+    return dict.fromkeys(gone) | {
+        name: content
+        for name, content in wanted.items()
+        if name not in there or there[name].read_bytes() != as_bytes(content)
     }
+
+
+def as_bytes(content):
+    return content.encode() if isinstance(content, str) else content
 
 
 def main():
@@ -62,15 +80,15 @@ def main():
     parser.add_argument("--check", action="store_true", help="write nothing, fail if any is stale")
     arguments = parser.parse_args()
     found = stale(arguments.source, arguments.target)
-    for name, text in sorted(found.items()):
+    for name, content in sorted(found.items()):
         path = arguments.target / name
-        if text is None:
+        if content is None:
             print(f"{path}: has no solution any more", file=sys.stderr)
         elif arguments.check:
             print(f"{path}: not what solutions/ gives; run `make exercises`", file=sys.stderr)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(as_bytes(content))
             print(f"{path}: written")
     return bool(found) if arguments.check else None in found.values()
 
