@@ -120,9 +120,10 @@ class NotebookPage:
         self.page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
         self.page.wait_for_selector(f"{PANEL} .jp-Notebook .jp-Cell", timeout=60_000)
 
-    def reopen(self, without_kernel=False):
+    def reopen(self, without_kernel=False, save=True):
         """Save, close the tab, and open the notebook once more, as a browser does with F5."""
-        self.save()
+        if save:
+            self.save()
         if without_kernel:
             self.page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
         self.page.reload()

@@ -43,6 +43,13 @@ HAS_KERNEL = """() => {
   const { session } = window.jupyterapp.shell.currentWidget.sessionContext;
   return session && session.kernel;
 }"""
+SAVED_ITSELF = """() => {
+  const { context } = window.jupyterapp.shell.currentWidget;
+  window.wasSaved ||= new Promise(resolve => {
+    context.saveState.connect((_, state) => state === 'completed' && resolve(true));
+  });
+  return window.wasSaved;
+}"""
 DEAD = ".jp-OutputArea-child:has(+ .jp-OutputArea-child .rlx-asleep)"
 CUT_OFF = """() => {
   const panel = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden)');
@@ -178,7 +185,9 @@ def test_a_tab_that_is_closed_during_training_shows_how_far_it_was(scratch, scre
     panel = notebook.panel
     notebook.start_all()
     wait_for_the_curve_to_grow(panel)
-    notebook.reopen()
+    notebook.command("docmanager:toggle-autosave")  # on, as `make lab` has it: every 10 seconds
+    notebook.page.wait_for_function(SAVED_ITSELF, timeout=60_000)
+    notebook.reopen(save=False)
     expect(panel.locator('img[alt^="Return while"]')).to_be_visible()
     expect(panel.locator(".rlx-asleep")).to_contain_text("to go on, run this cell again")
     expect(panel.locator(DEAD)).to_be_hidden()
