@@ -24,7 +24,7 @@ CHAPTERS  := tests/browser/test_chapters.py
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help lab check test parts lint test-library test-learning test-notebooks test-chapters test-solutions test-browser \
-    notebooks exercises book bench clean
+    notebooks exercises class book bench clean
 
 help:
 	@echo 'make lab         open the course in JupyterLab      (ARGS="--no-browser --port=9000")'
@@ -32,6 +32,7 @@ help:
 	@echo 'make test        everything CI runs: check, learning, notebooks, solutions, browser'
 	@echo 'make notebooks   run the notebooks again, save them tidily, list their terms    (ONLY="path …")'
 	@echo 'make exercises   write exercises/ from solutions/, and install nbgrader (docs/teaching.md)'
+	@echo 'make class       who solved what, which mistakes were made by how many    (CHAPTER=05_reinforce)'
 	@echo 'make book        the course as a website, to read: build/book/index.html'
 	@echo 'make bench       measure rlx beside its peers'
 	@echo 'make clean       remove the environment and everything else that was built'
@@ -115,6 +116,10 @@ notebooks: $(VENV)/.test
 
 exercises: $(VENV)/.classroom
 	$(PY) tools/make_exercises.py
+
+# From what grading has left: docs/teaching.md
+class: $(VENV)/.classroom
+	@$(PY) tools/class_report.py $(CHAPTER)
 
 # From what the notebooks have saved; a link that leads nowhere is an error.
 book: $(VENV)/.book

@@ -1,5 +1,6 @@
 """What a teacher does beside grading: an exercise of one's own, handouts, the class at a glance."""
 
+import functools
 import os
 import re
 import shutil
@@ -9,6 +10,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
+from class_report import Alike, report
+from class_report import page as html_page
+
+from rlx.course import NotYet, check, hint
+from rlx.course.checking import examine
+from rlx.course.exercise import load
+from rlx.course.progress import counts, passed
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,3 +81,185 @@ def test_the_worked_example_of_contributing_md_passes_the_gate(tmp_path):
     assert int(re.search(r"(\d+) passed", said)[1]) > 20
     assert "failed" not in said
     assert "skipped" not in said
+
+
+# ---------------------------------------------------------------------- the class at a glance
+
+TO_GO = """def reward_to_go(rewards, gamma):
+    returns, later = torch.zeros_like(rewards), 0.0
+    for t in reversed(range(len(rewards))):
+        later = rewards[t] + gamma * later
+        returns[t] = later
+    return returns"""
+WHOLE = TO_GO.replace("return returns", "return returns[:1].expand(len(returns)).clone()")
+OTHER_NAMES = """def reward_to_go(rewards, gamma):  # my own work
+    result = torch.zeros_like(rewards)
+    total = 0.0
+    n = len(rewards)
+    for i in range(n - 1, -1, -1):
+        total = total * gamma + rewards[i]
+        result[i] = total
+    return result"""
+COPIED = OTHER_NAMES.replace("result", "out").replace("total", "acc").replace("  # my own work", "")
+LOSS = (
+    "def policy_gradient_loss(logprobs, advantages):\n    return {}(logprobs * advantages{}).mean()"
+)
+RIGHT_LOSS = LOSS.format("-", ".detach()")
+
+
+UNWRITTEN = "def {}(*inputs):\n    raise NotImplementedError"
+
+
+@functools.cache
+def outputs(name, answer):
+    """Those of the check cell, as the notebook has them after a run."""
+    scope = {"torch": torch}
+    exec(answer, scope)
+    card = examine(load()[name], scope[name])
+    data = {"text/plain": repr(card), "text/html": card._repr_html_()}
+    found = [nbformat.v4.new_output("display_data", data=data)]
+    if not card.passed:
+        shown = NotYet(card)._render_traceback_()
+        found.append(error("NotYet", str(card), shown))
+    return found
+
+
+def error(kind, says, traceback=()):
+    return nbformat.v4.new_output("error", ename=kind, evalue=says, traceback=list(traceback))
+
+
+class Classroom:
+    """What grading leaves behind, made without it: notebooks whose checks hold real cards."""
+
+    def __init__(self, course, chapter="05_reinforce"):
+        self.course, self.chapter = course, chapter
+        target = course / "exercises" / chapter
+        target.mkdir(parents=True)
+        shutil.copy(ROOT / "exercises" / chapter / f"{chapter}.ipynb", target)
+        solutions = course / "solutions" / chapter
+        solutions.mkdir(parents=True)
+        shutil.copy(ROOT / "solutions" / chapter / f"{chapter}.ipynb", solutions)
+
+    def add(self, student, graded=True, edit=lambda notebook: None, **answers):
+        path = self.course / "exercises" / self.chapter / f"{self.chapter}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        for name, source in answers.items():
+            next(c for c in notebook.cells if c.id == name).source = source
+        edit(notebook)
+        self.write("submitted", student, notebook)
+        if graded:
+            for each in notebook.cells:
+                if each.id.startswith("check-"):
+                    each.execution_count = 1
+                    name = each.id.removeprefix("check-")
+                    each.outputs = outputs(name, answers.get(name, UNWRITTEN.format(name)))
+            self.write("autograded", student, notebook)
+
+    def write(self, folder, student, notebook):
+        path = self.course / "grading" / folder / student / self.chapter
+        path.mkdir(parents=True)
+        nbformat.write(notebook, path / f"{self.chapter}.ipynb")
+
+
+@pytest.fixture
+def room(tmp_path):
+    room = Classroom(tmp_path)
+    for k in range(5):
+        room.add(f"leaks{k}", reward_to_go=WHOLE, policy_gradient_loss=RIGHT_LOSS)
+    room.add("ada", reward_to_go=OTHER_NAMES, policy_gradient_loss=LOSS.format("", ".detach()"))
+    room.add("bob", reward_to_go=COPIED, policy_gradient_loss=LOSS.format("-", ""))
+    room.add("cleo", reward_to_go=TO_GO.replace("later", "rest"))
+
+    def own_check(notebook):
+        cells = {each.id: each for each in notebook.cells}
+        cells["check-noise"].source = "print('✓ noise: right')"
+        cells["check-reward_to_go"].source += "  \n"  # as an editor may leave it
+        notebook.cells.remove(cells["check-normalize"])
+
+    room.add("dan", graded=False, edit=own_check)
+    (tmp_path / "grading/submitted/eve/05_reinforce").mkdir(parents=True)
+    (tmp_path / "grading/submitted/eve/05_reinforce/05_reinforce.ipynb").write_text("no notebook")
+    (tmp_path / "grading/grades.csv").write_text(
+        "assignment,student_id,score,reason\n05_reinforce,dan,FAILED,the kernel died\n"
+        "05_reinforce,ada,1,\n06_baselines,ada,FAILED,another chapter\n"
+    )
+    return room
+
+
+def test_the_class_at_a_glance(room):
+    found = report(room.course, "05_reinforce")
+    assert len(found.graded) == 8
+    assert found.count("reward_to_go", "passed") == 3
+    (said, names), *more = found.said("reward_to_go").items()
+    assert said.title == "every step gets the return of the whole episode"
+    assert names == [f"leaks{k}" for k in range(5)]
+    assert not more
+    assert found.count("policy_gradient_loss", "passed") == 5
+    assert {said.title: names for said, names in found.said("policy_gradient_loss").items()} == {
+        "the sign is wrong": ["ada"],
+        "a gradient flows through the advantages": ["bob"],
+    }
+    assert found.count("noise", "unwritten") == 8
+    assert {s.name: s.failed for s in found.students if not s.outcomes} == {
+        "dan": "the kernel died",
+        "eve": found.students[4].failed,
+    }
+    assert "05_reinforce.ipynb cannot be read" in found.students[4].failed
+
+
+def test_what_is_nearly_the_same_is_told_from_what_everyone_writes(room):
+    found = report(room.course, "05_reinforce")
+    assert found.alike == [Alike(("ada", "bob"), ["reward_to_go"], False)]  # not the one-line loss
+    assert found.common["reward_to_go"] == [[f"leaks{k}" for k in range(5)]]
+    assert found.official["reward_to_go"] == ["cleo"]
+
+
+def test_only_checks_that_were_really_edited_are_named(room):
+    found = {one.name: one.changed for one in report(room.course, "05_reinforce").students}
+    edited = ["the check of normalize is gone", "the check of noise was edited"]
+    assert found.pop("dan") == edited
+    assert not any(found.values())
+
+
+def test_a_report_for_the_terminal_and_one_for_the_browser(room):
+    folder = room.course / "grading/progress/ada/counts"
+    folder.mkdir(parents=True)
+    (folder / "reward_to_go.json").write_text('{"checks": 4, "hints": 1}')
+    said = run(room.course, ROOT / "tools/class_report.py", "05_reinforce", "--course", room.course)
+    assert "3 of 8" in said
+    assert "  5 every step gets the return of the whole episode\n" in said
+    assert "4 checks, 1 hints (1 told)" in said
+    assert "dan: the kernel died" in said
+    page = (room.course / "grading/class/05_reinforce.html").read_text(encoding="utf-8")
+    assert "<b>5 of 8</b> every step gets the return of the whole episode" in page
+    assert load()["reward_to_go"].mistakes[0].why.split(".")[0] in page
+
+
+def test_what_a_student_writes_is_text_on_the_page(room):
+    name = "x<script>"  # a folder may be called so
+    room.add(name, graded=False)
+    notebook = nbformat.read(ROOT / "exercises/05_reinforce/05_reinforce.ipynb", as_version=4)
+    checked = next(each for each in notebook.cells if each.id == "check-noise")
+    checked.outputs = [error("<b>Error", "<script>")]
+    room.write("autograded", name, notebook)
+    found = report(room.course, "05_reinforce")
+    assert "<b>Error: <script>" in [said.title for said in found.said("noise")]
+    assert "<script>" not in html_page(found)
+    assert "&lt;b&gt;Error" in html_page(found)
+
+
+def test_checks_and_hints_are_counted_until_it_is_solved(tmp_path, monkeypatch):
+    monkeypatch.setenv("RLX_HOME", str(tmp_path))
+    scope = {"torch": torch}
+    for source in (TO_GO.replace("gamma * later", "later"), WHOLE):
+        exec(source, scope)
+        with pytest.raises(NotYet):
+            check(scope["reward_to_go"])
+    hint("reward_to_go")
+    exec(TO_GO, scope)
+    for _ in range(3):
+        check(scope["reward_to_go"])
+    hint("reward_to_go")
+    assert counts(tmp_path / "progress", "reward_to_go") == {"checks": 3, "hints": 1}
+    assert counts(tmp_path / "progress", "noise") == {"checks": 0, "hints": 0}
+    assert passed() == {"reward_to_go"}

@@ -45,6 +45,8 @@ def check(answer: Callable, name: str | None = None) -> None:
         )
     name = name or getattr(answer, "__name__", "")
     card = examine(find(name.removeprefix("my_")), answer)
+    if card.kind != "unwritten":
+        progress.count(card.exercise, checks=1)
     if card.passed:
         card.notes += progress.record(card.exercise)
     left_out = find(card.exercise).optional and card.kind == "unwritten"
@@ -61,6 +63,7 @@ def hint(name: str | Callable) -> None:
     load()
     exercise = find(getattr(name, "__name__", name))
     shown = _hints_shown[exercise.name] = min(_hints_shown.get(exercise.name, 0) + 1, 3)
+    progress.count(exercise.name, hints=shown)
     title = f"hint {shown} of {len(exercise.hints)}"
     more = "" if shown == 3 else f'`hint("{exercise.name}")` again for the next one.'
     show(Card(exercise.name, title, [exercise.hints[shown - 1]], [more] if more else [], "hint"))

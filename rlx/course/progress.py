@@ -1,4 +1,5 @@
-"""Which exercises are done, and what was predicted: small files in the learner's own folder."""
+"""Which exercises are done, after how many checks and hints, and what was predicted: small files in
+the learner's own folder. Nothing is sent anywhere."""
 
 from __future__ import annotations
 
@@ -28,6 +29,27 @@ def record(name: str) -> list[str]:
     return [] if path.exists() else write(path, {"passed": date.today().isoformat()})
 
 
+def count(name: str, checks: int = 0, hints: int = 0) -> None:
+    """Note so many more checks of an exercise, and that the hints up to this one were seen.
+
+    Until it is done: what is tried out afterwards says nothing about how hard it was. It is no
+    matter if it cannot be noted."""
+    if (folder() / f"{name}.json").exists():
+        return
+    before = counts(folder(), name)
+    after = {"checks": before["checks"] + checks, "hints": max(before["hints"], hints)}
+    write(folder() / "counts" / f"{name}.json", after)
+
+
+def counts(folder: Path, name: str) -> dict[str, int]:
+    """How many checks and hints an exercise took, from a learner's folder of progress."""
+    try:
+        kept = json.loads((folder / "counts" / f"{name}.json").read_text(encoding="utf-8"))
+        return {key: int(kept[key]) for key in ("checks", "hints")}
+    except (OSError, ValueError, KeyError, TypeError):  # none yet, or not a file of ours
+        return {"checks": 0, "hints": 0}
+
+
 def keep(question: str, answer: str) -> list[str]:
     """Note what was predicted, in place of an earlier answer. Returns what `record` returns."""
     today = date.today().isoformat()
@@ -47,7 +69,7 @@ def page(question: str) -> Path:
     return folder() / "predictions" / f"{hashlib.sha256(question.encode()).hexdigest()[:16]}.json"
 
 
-def write(path: Path, content: dict[str, str]) -> list[str]:
+def write(path: Path, content: dict[str, str | int]) -> list[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.write(path, json.dumps(content, ensure_ascii=False).encode())
