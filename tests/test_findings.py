@@ -120,6 +120,30 @@ def test_a_not_implemented_error_of_a_library_is_an_error():
     assert examine(load()["forget"], unwritten).title == "not written yet"
 
 
+def test_writing_over_what_the_gradient_needs_is_said_in_plain_words():
+    def gru_step(h, x, w_x, w_h, b_x, b_h):
+        grown = load()["gru_step"].reference(h, x, w_x, w_h, b_x, b_h).exp()
+        new = grown.log()
+        grown *= 1.0
+        return new
+
+    card = examine(load()["gru_step"], gru_step)
+    assert card.title == "no gradient can be computed", card
+    assert "`torch.stack(…)`" in str(card)
+    assert "inplace" not in str(card)
+
+
+def test_a_long_error_is_cut_after_a_sentence():
+    def long(recur_state, fresh):
+        raise ValueError("One thing. " * 12 + "Another thing, " * 20)
+
+    def longer(recur_state, fresh):
+        raise ValueError("word " * 100)
+
+    assert " One thing. That was at" in str(examine(load()["forget"], long))
+    assert "word word … That was at" in str(examine(load()["forget"], longer))
+
+
 def test_true_and_false_have_no_sign_and_no_offset():
     run_episode = load()["run_episode"]
 

@@ -124,6 +124,29 @@ def _in_place(trial: Trial) -> Said:
     return None
 
 
+# Errors of torch that are of no use to whoever reads them first, by what is in them.
+PLAIN = {
+    "modified by an inplace operation": "`x[i] = …`, `x += …` or a method such as `x.mul_(…)` has "
+    "written over numbers that the gradient still needs. Make a new tensor in its place: "
+    "`x = x + …`, or collect the parts in a list, and then `torch.stack(…)`.",
+    "a leaf Variable that requires grad is being used in an in-place operation": "`x[i] = …`, "
+    "`x += …` or a method such as `x.mul_(…)` writes into an input whose gradient is asked for. "
+    "Make a new tensor in its place: `x = x + …`, or `x.clone()` first.",
+}
+
+
+def in_plain_words(text: str, most: int = 200) -> str:
+    """An error's text: of one that is known what it means, else at most so many characters, cut
+    after a sentence or between two words."""
+    for known, plain in PLAIN.items():
+        if known in text:
+            return plain
+    if len(text) <= most:
+        return text
+    whole, _, _ = text[:most].rpartition(". ")
+    return f"{whole}." if whole else text[:most].rpartition(" ")[0] + " …"
+
+
 def _raised(trial: Trial) -> Said:
     error = trial.found.error
     if error is None:
@@ -132,8 +155,8 @@ def _raised(trial: Trial) -> Said:
         return error.title, error.sentence
     text = str(error).strip().split("\n")[0]
     text = re.sub(r"[\w.]+\.<locals>\.", "", text)
-    text = text if len(text) < 200 else text[:200] + " …"
-    text += "" if not text or text.endswith(".") else "."
+    text = in_plain_words(text)
+    text += "" if not text or text.endswith((".", "…")) else "."
     place = where(error)
     if not place and trial.found.raw:
         return (
@@ -297,9 +320,9 @@ def first_difference(found: Observed, expected: Observed) -> tuple[str | None, t
 def _gradient(trial: Trial) -> Said:
     found, expected = trial.found, trial.expected
     if found.gradient_error:
-        text = str(found.gradient_error).strip().split("\n")[0]
+        text = in_plain_words(str(found.gradient_error).strip().split("\n")[0])
         return "no gradient can be computed", (
-            f"The numbers are right, but going back through them torch says: {text[:200]}"
+            f"The numbers are right, but going back through them fails: {text}"
         )
     for name, want in expected.gradients.items():
         got = found.gradients[name]
