@@ -18,16 +18,39 @@ import torch
 pytest.importorskip("ipywidgets")
 
 import rlx
-from rlx.course import CourseMap, Knob, Picture, comparison, curves, live, predict, swap, watch
+from rlx.course import (
+    CourseMap,
+    Knob,
+    Picture,
+    comparison,
+    curves,
+    live,
+    measured,
+    predict,
+    summary,
+    swap,
+    watch,
+)
 from rlx.course.exercise import load
 from rlx.course.picture import svg_curve, ticks
 from rlx.course.plots import cross_play
 from rlx.course.predict import Guess
-from rlx.course.progress import passed, progress, record
+from rlx.course.progress import (
+    busy,
+    count,
+    judge,
+    keep,
+    kept,
+    passed,
+    progress,
+    record,
+    worked,
+)
 from rlx.training import History
 
 # The modules: their names in the package are those of the functions.
 live_module, watch_module = sys.modules["rlx.course.live"], sys.modules["rlx.course.watch"]
+progress_module = sys.modules["rlx.course.progress"]
 NETWORKS = rlx.networks
 
 
@@ -548,6 +571,76 @@ def test_progress_says_when_a_chapter_is_done(tmp_path, monkeypatch):
         assert "✓ done" not in repr(progress())
         record(name)
     assert "05  REINFORCE ✓ done: ✓ " in repr(progress())
+
+
+def test_a_summary_counts_what_was_done(tmp_path, monkeypatch, notebook):
+    monkeypatch.setenv("RLX_HOME", str(tmp_path))
+    assert "0 minutes on 0 days" in repr(summary())
+    names = [name for name, one in load().items() if one.chapter == "05" and not one.optional]
+    first, second, third, *_ = names
+    count(first, checks=3, hints=2)
+    count(third, checks=1, hints=1)
+    record(first)
+    record(second)
+    for question, answer in (("Is it <so>?", "yes"), ("Which `way`?", "left"), ("Unseen?", "a")):
+        keep(question, answer)
+    judge("Is it <so>?", "yes")
+    judge("Which `way`?", "right")
+    keep("Which `way`?", "right")  # once it is known, it is no prediction
+    judge("Which `way`?", "right")
+    judge("Never asked?", "yes")
+    seen = summary()
+    assert "Exercises: 2 of " in repr(seen)
+    assert "Hints: 3, for 2 exercises. Done without any: 1." in repr(seen)
+    assert "Predictions: 1 came out, 1 did not." in repr(seen)
+    assert "Which `way`? You predicted: left. It came out: right." in repr(seen)
+    assert "<code>way</code>" in seen._repr_html_()
+    assert kept("Which `way`?") == "right"
+
+
+def test_time_at_work_leaves_out_the_pauses(tmp_path, monkeypatch):
+    monkeypatch.setenv("RLX_HOME", str(tmp_path))
+    (tmp_path / "progress").mkdir()
+    day = 24 * 60
+    # 20 minutes and 25; a pause; one minute; the same minute from another kernel, and a torn line
+    minutes = [100, 120, 145, 300, 300, day + 5000, day + 5001]
+    text = "\n".join(map(str, minutes)) + "\nx7\n"
+    (tmp_path / "progress/minutes.txt").write_text(text)
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    # 100 to 145 are 45, and the first minute; 300 is one, 6440 another, and 6441 follows it
+    assert worked() == (1 + 45 + 1 + 1 + 1, 2)
+    monkeypatch.setattr(progress_module, "_noted", 0)
+    busy()
+    busy()
+    assert (tmp_path / "progress/minutes.txt").read_text().count("\n") == 9
+
+
+# ---------------------------------------------------------------------------- measured
+
+
+@pytest.mark.parametrize(
+    ("value", "limits", "line"),
+    [
+        (0.931, {"above": 0.9}, "x: 0.93, above 0.9: True"),
+        (torch.tensor(432.25), {"at_least": 500}, "x: 432.2, at least 500: False"),
+        ((3.25, 8.5), {"above": 4}, "x: 3.25 to 8.50, above 4: False"),
+        (np.array([5, 5]), {"at_most": 5}, "x: 5, at most 5: True"),
+        (-1234.5, {"below": 0}, "x: -1,234, below 0: True"),
+        (3e-9, {"below": 1e-5}, "x: 3e-09, below 1e-05: True"),
+        (0.5, {"above": 0.02, "below": 0.33}, "x: 0.50, above 0.02 and below 0.33: False"),
+        (float("nan"), {"above": 0}, "x: nan, above 0: False"),
+    ],
+)
+def test_a_number_stands_beside_its_verdict(capsys, value, limits, line):
+    measured("x", value, **limits)
+    assert capsys.readouterr().out == line + "\n"
+
+
+@pytest.mark.parametrize("limits", [{}, {"over": 1}])
+def test_a_number_needs_a_limit(limits):
+    with pytest.raises(TypeError, match="above, at_least, below, at_most"):
+        measured("x", 1.0, **limits)
 
 
 # ---------------------------------------------------------------------------- predict

@@ -5,11 +5,12 @@ from rlx.course.checking import NotYet, check, hint
 from rlx.course.duel import Duel
 from rlx.course.exercise import Exercise, swap
 from rlx.course.live import live
+from rlx.course.measured import measured
 from rlx.course.picture import Picture
 from rlx.course.plots import Knob, comparison, curves
 from rlx.course.predict import predict
 from rlx.course.probing import probe
-from rlx.course.progress import progress
+from rlx.course.progress import progress, summary
 from rlx.course.watch import watch
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "curves",
     "hint",
     "live",
+    "measured",
     "predict",
     "probe",
     "progress",
+    "summary",
     "swap",
     "watch",
 ]

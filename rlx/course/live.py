@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from rlx.algos.base import Algorithm
 from rlx.course.picture import WIDGET, Picture, asleep, svg_curve
+from rlx.course.progress import busy
 from rlx.course.watch import rendered
 from rlx.play.loop import collect, reset
 from rlx.seeding import undisturbed
@@ -41,6 +42,7 @@ async def live(
     learned. In a script, `asyncio.run(live(…))` prints a line of text instead.
     """
     view = (Panel if in_notebook() else Line)(algorithm, options, x, show)
+    busy()
     history, how = History(), ""
     updates = iterate(algorithm, **options)
     try:
@@ -60,6 +62,7 @@ async def live(
         raise
     finally:
         view.close(history, how)
+        busy()
     return history
 
 

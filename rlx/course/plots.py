@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from rlx import stats
 from rlx.course.picture import COLOURS, WIDGET, Picture, asleep
+from rlx.course.progress import busy
 from rlx.training import History
 
 
@@ -153,6 +154,7 @@ class Knob:
         return self.drawn[key]
 
     def redraw(self, _change=None) -> None:
+        busy()
         if self.place is not None:
             self.place.update(self.shown(), raw=True)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rlx.course.card import Card, code, show
 from rlx.course.picture import WIDGET, asleep
-from rlx.course.progress import keep, kept
+from rlx.course.progress import judge, keep, kept
 
 # Answers may be sentences, not labels: they may take more than one line.
 STYLE = """<style>.rlx-choices .jupyter-button {
@@ -42,6 +42,7 @@ class Guess:
         A ValueError if it is not one of the choices. Without a prediction, as in a run by the
         tests, it says so."""
         self.known(answer)
+        judge(self.question, answer)
         if self.answer == answer:
             title, said = f"as you predicted, {answer}", []
         elif self.answer is None:

@@ -1,5 +1,5 @@
-"""Which exercises are done, after how many checks and hints, and what was predicted: small files in
-the learner's own folder. Nothing is sent anywhere."""
+"""Which exercises are done, after how many checks and hints, what was predicted and what came out,
+and when: small files in the learner's own folder. Nothing is sent anywhere."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import hashlib
 import html
 import json
 import os
+import time
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 from rlx import checkpoint
+from rlx.course.card import code
 from rlx.course.chapters import CHAPTERS, exercises, linked
 from rlx.course.exercise import EXERCISES, load
 
@@ -52,16 +55,40 @@ def counts(folder: Path, name: str) -> dict[str, int]:
 
 def keep(question: str, answer: str) -> list[str]:
     """Note what was predicted, in place of an earlier answer. Returns what `record` returns."""
-    today = date.today().isoformat()
-    return write(page(question), {"question": question, "answer": answer, "date": today})
+    asked = {"question": question, "answer": answer, "date": date.today().isoformat()}
+    return write(page(question), prediction(question) | asked)
 
 
 def kept(question: str) -> str | None:
     """What was predicted last, if anything."""
+    return prediction(question).get("answer")
+
+
+def judge(question: str, came_out: str) -> None:
+    """Note what came out beside what was predicted, the first time: whoever predicts once more has
+    seen it."""
+    before = prediction(question)
+    if before and "came_out" not in before:
+        write(page(question), before | {"first": before["answer"], "came_out": came_out})
+
+
+def prediction(question: str) -> dict[str, str]:
+    """All that is kept under a question; nothing, if it was never answered."""
+    return _read(page(question))
+
+
+def predictions() -> list[dict[str, str]]:
+    """All of which it is known what came out, in the order of their dates."""
+    found = map(_read, sorted((folder() / "predictions").glob("*.json")))
+    return sorted((one for one in found if "came_out" in one), key=lambda one: one["date"])
+
+
+def _read(path: Path) -> dict[str, str]:
     try:
-        return json.loads(page(question).read_text(encoding="utf-8"))["answer"]
-    except (OSError, ValueError, KeyError, TypeError):  # never asked, or not a file of ours
-        return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if {"question", "answer", "date"} <= content.keys() else {}
+    except (OSError, ValueError, AttributeError):  # not there, or not a file of ours
+        return {}
 
 
 def page(question: str) -> Path:
@@ -70,12 +97,43 @@ def page(question: str) -> Path:
 
 
 def write(path: Path, content: dict[str, str | int]) -> list[str]:
+    busy()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.write(path, json.dumps(content, ensure_ascii=False).encode())
     except OSError as error:
         return [f"It could not be noted in {path.parent}: {error.strerror or error}."]
     return []
+
+
+_noted = 0  # in this kernel
+
+
+def busy() -> None:
+    """Note that the learner is at work, by the minute. It is no matter if it cannot be noted."""
+    global _noted
+    minute = int(time.time() // 60)
+    if minute != _noted:
+        _noted = minute
+        try:
+            folder().mkdir(parents=True, exist_ok=True)
+            with open(folder() / "minutes.txt", "a", encoding="utf-8") as file:
+                file.write(f"{minute}\n")  # short enough not to be mixed with another kernel's
+        except OSError:
+            pass
+
+
+def worked(pause: int = 30) -> tuple[int, int]:
+    """(minutes at work, days with some): two minutes in which something was done belong together
+    if no more than `pause` minutes are between them."""
+    try:
+        lines = (folder() / "minutes.txt").read_text(encoding="utf-8").split()
+    except OSError:
+        return 0, 0
+    minutes = sorted({int(line) for line in lines if line.isdigit()})
+    gaps = (after - before for before, after in pairwise(minutes))
+    total = len(minutes[:1]) + sum(gap if gap <= pause else 1 for gap in gaps)
+    return total, len({time.localtime(60 * minute)[:3] for minute in minutes})
 
 
 def passed() -> set[str]:
@@ -143,3 +201,53 @@ class progress:
             for number, title, names in self.rows()
         )
         return f"<table><tbody>{rows}</tbody></table><p>{self.total()}</p>"
+
+
+class summary:
+    """What you have done in the course: exercises, hints, predictions, time.
+
+    It is read from `~/.rlx/progress`, where it is kept, and goes nowhere else."""
+
+    def __init__(self) -> None:
+        exercises = progress()
+        self.minutes, self.days = worked()
+        seen = {name: counts(folder(), name) for name in EXERCISES}
+        self.hints = sum(one["hints"] for one in seen.values())
+        self.helped = {name for name, one in seen.items() if one["hints"]}
+        self.alone = exercises.done & seen.keys() - self.helped
+        self.right, self.wrong = [], []
+        for one in predictions():
+            (self.right if one["first"] == one["came_out"] else self.wrong).append(one)
+        self.exercises = exercises
+
+    def sentences(self) -> list[str]:
+        return [
+            f"Exercises: {self.exercises.total()}.",
+            f"Hints: {self.hints}, for {len(self.helped)} exercises. Done without any: "
+            f"{len(self.alone)}.",
+            f"Predictions: {len(self.right)} came out, {len(self.wrong)} did not.",
+            f"Time: {_hours(self.minutes)} on {self.days} day{'s' * (self.days != 1)}; pauses of "
+            "more than half an hour, and what you only read, do not count.",
+        ]
+
+    def surprises(self) -> list[str]:
+        return [
+            f"{one['question']} You predicted: {one['first']}. It came out: {one['came_out']}."
+            for one in self.wrong
+        ]
+
+    def __repr__(self) -> str:
+        return "\n".join([*self.sentences(), *(f"  {text}" for text in self.surprises())])
+
+    def _repr_html_(self) -> str:
+        said = "".join(f'<p style="margin: 4px 0">{html.escape(s)}</p>' for s in self.sentences())
+        if not self.wrong:
+            return said
+        items = "".join(f"<li>{code(text)}</li>" for text in self.surprises())
+        return (
+            f"{said}<details><summary>What came out otherwise</summary><ul>{items}</ul></details>"
+        )
+
+
+def _hours(minutes: int) -> str:
+    return f"{minutes} minutes" if minutes < 90 else f"{minutes / 60:.0f} hours"
