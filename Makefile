@@ -19,12 +19,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 RENDERED  := $(NOTEBOOKS:notebooks/%=rendered/%)
 SOLUTIONS := $(wildcard solutions/*/*.ipynb)
-CHAPTERS  := tests/browser/test_chapters.py
+BROWSED   := tests/browser/test_chapters.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help lab check test parts lint test-library test-learning test-notebooks test-chapters test-solutions test-browser \
-    notebooks exercises class book bench clean
+    notebooks exercises class handout book bench clean
 
 help:
 	@echo 'make lab         open the course in JupyterLab      (ARGS="--no-browser --port=9000")'
@@ -32,6 +32,7 @@ help:
 	@echo 'make test        everything CI runs: check, learning, notebooks, solutions, browser'
 	@echo 'make notebooks   run the notebooks again, save them tidily, list their terms    (ONLY="path …")'
 	@echo 'make exercises   write exercises/ from solutions/, and install nbgrader (docs/teaching.md)'
+	@echo 'make handout     what students get: build/handout.zip    (CHAPTERS="00 01 02" EXAM=1)'
 	@echo 'make class       who solved what, which mistakes were made by how many    (CHAPTER=05_reinforce)'
 	@echo 'make book        the course as a website, to read: build/book/index.html'
 	@echo 'make bench       measure rlx beside its peers'
@@ -100,7 +101,7 @@ endif
 
 # The same in JupyterLab, as their readers run them: twice as long, so not a part of `make test`.
 test-chapters: $(VENV)/.test
-	@$(STAGE) 'chapters in a browser' $(PYTEST) -n $(JOBS) --dist load $(CHAPTERS)
+	@$(STAGE) 'chapters in a browser' $(PYTEST) -n $(JOBS) --dist load $(BROWSED)
 
 test-solutions: $(VENV)/.test
 ifneq ($(SOLUTIONS),)
@@ -108,7 +109,7 @@ ifneq ($(SOLUTIONS),)
 endif
 
 test-browser: $(VENV)/.test
-	@$(STAGE) 'browser' $(PYTEST) --timeout 600 tests/browser --ignore $(CHAPTERS)
+	@$(STAGE) 'browser' $(PYTEST) --timeout 600 tests/browser --ignore $(BROWSED)
 
 notebooks: $(VENV)/.test
 	$(PY) tools/run_notebooks.py $(or $(ONLY),$(NOTEBOOKS) $(SOLUTIONS))
@@ -116,6 +117,10 @@ notebooks: $(VENV)/.test
 
 exercises: $(VENV)/.classroom
 	$(PY) tools/make_exercises.py
+
+# docs/teaching.md says what is in it.
+handout: $(VENV)/.course
+	@$(PY) tools/handout.py --chapters "$(CHAPTERS)" $(if $(EXAM),--exam)
 
 # From what grading has left: docs/teaching.md
 class: $(VENV)/.classroom

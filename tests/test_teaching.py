@@ -1,13 +1,16 @@
 """What a teacher does beside grading: an exercise of one's own, handouts, the class at a glance."""
 
+import ast
 import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import handout
 import nbformat
 import pytest
 import torch
@@ -16,7 +19,7 @@ from class_report import page as html_page
 
 from rlx.course import NotYet, check, hint
 from rlx.course.checking import examine
-from rlx.course.exercise import load
+from rlx.course.exercise import load, source
 from rlx.course.progress import counts, passed
 
 ROOT = Path(__file__).parents[1]
@@ -143,8 +146,8 @@ class Classroom:
     def add(self, student, graded=True, edit=lambda notebook: None, **answers):
         path = self.course / "exercises" / self.chapter / f"{self.chapter}.ipynb"
         notebook = nbformat.read(path, as_version=4)
-        for name, source in answers.items():
-            next(c for c in notebook.cells if c.id == name).source = source
+        for name, answer in answers.items():
+            next(c for c in notebook.cells if c.id == name).source = answer
         edit(notebook)
         self.write("submitted", student, notebook)
         if graded:
@@ -251,8 +254,8 @@ def test_what_a_student_writes_is_text_on_the_page(room):
 def test_checks_and_hints_are_counted_until_it_is_solved(tmp_path, monkeypatch):
     monkeypatch.setenv("RLX_HOME", str(tmp_path))
     scope = {"torch": torch}
-    for source in (TO_GO.replace("gamma * later", "later"), WHOLE):
-        exec(source, scope)
+    for wrong in (TO_GO.replace("gamma * later", "later"), WHOLE):
+        exec(wrong, scope)
         with pytest.raises(NotYet):
             check(scope["reward_to_go"])
     hint("reward_to_go")
@@ -263,3 +266,142 @@ def test_checks_and_hints_are_counted_until_it_is_solved(tmp_path, monkeypatch):
     assert counts(tmp_path / "progress", "reward_to_go") == {"checks": 3, "hints": 1}
     assert counts(tmp_path / "progress", "noise") == {"checks": 0, "hints": 0}
     assert passed() == {"reward_to_go"}
+
+
+# ---------------------------------------------------------------------- handouts
+
+
+@pytest.fixture(scope="module")
+def handed_out(tmp_path_factory):
+    """Chapters 00 and 05, as a student has them: unpacked from the zip."""
+    folder = tmp_path_factory.mktemp("student")
+    names = handout.write(ROOT, folder / "made", ["00", "05"])
+    with zipfile.ZipFile(handout.zipped(folder / "made", names)) as archive:
+        archive.extractall(folder)
+    return folder / "rlx-course"
+
+
+def test_a_handout_has_what_was_released_and_nothing_else(handed_out):
+    names = {path.relative_to(handed_out).as_posix() for path in handed_out.rglob("*")}
+    chapters = {
+        name for name in names if re.match(r"(notebooks|exercises)/.*ipynb|.*/ch\d\d", name)
+    }
+    assert chapters == {
+        "notebooks/00_start_here.ipynb",
+        "notebooks/05_reinforce.ipynb",
+        "exercises/05_reinforce/05_reinforce.ipynb",
+        "rlx/course/exercises/ch05_reinforce.py",
+    }
+    top = {name.split("/")[0] for name in names}
+    assert not top & {"solutions", "tests", ".git", "nbgrader_config.py", "benchmarks", "grading"}
+    assert {"Makefile", "README.md", "pyproject.toml", "rlx", ".gitignore"} <= top
+    links = re.findall(r"\]\(([^)]*)\)", (handed_out / "README.md").read_text(encoding="utf-8"))
+    assert len(links) == 3
+    assert set(links) <= names
+    files = sorted(name for name in names if (handed_out / name).is_file())
+    before = handout.zipped(handed_out, files).read_bytes()
+    os.utime(handed_out / "README.md", (0, 1e9))
+    assert handout.zipped(handed_out, files).read_bytes() == before
+
+
+def test_a_handout_is_not_written_over_something_else(tmp_path):
+    (tmp_path / "mine.txt").write_text("keep me")
+    with pytest.raises(FileExistsError, match="no handout"):
+        handout.write(ROOT, tmp_path, ["00"])
+    assert (tmp_path / "mine.txt").exists()
+
+
+def test_make_lab_is_what_a_handout_can_do(handed_out):
+    said = subprocess.run(
+        ["make", "-n", "lab"], cwd=handed_out, capture_output=True, text=True, check=True
+    ).stdout
+    assert "-m jupyterlab" in said
+    assert "pip install" in said
+    assert "default_url=/lab/tree/notebooks/00_start_here.ipynb" in said
+    exam = handout.makefile((ROOT / "Makefile").read_text(encoding="utf-8"), "exercises/a/a.ipynb")
+    assert "default_url=/lab/tree/exercises/a/a.ipynb \\\n" in exam
+
+
+RUN = """
+import sys, nbclient, nbformat
+path = sys.argv[1]
+folder = path.rpartition("/")[0]
+notebook = nbformat.read(path, as_version=4)
+client = nbclient.NotebookClient(notebook, resources={"metadata": {"path": folder}})
+try:
+    client.execute()
+except nbclient.exceptions.CellExecutionError as error:
+    print(error.ename)
+for cell in notebook.cells:
+    for output in cell.get("outputs", []):
+        print("".join(output.get("data", {}).get("text/plain", "")))
+"""
+
+
+@pytest.mark.slow
+def test_a_student_can_work_with_a_handout(handed_out, tmp_path, monkeypatch):
+    monkeypatch.setenv("RLX_HOME", str(tmp_path))
+    path = "exercises/05_reinforce/05_reinforce.ipynb"
+    notebook = nbformat.read(handed_out / path, as_version=4)
+    next(each for each in notebook.cells if each.id == "reward_to_go").source = TO_GO
+    nbformat.write(notebook, handed_out / path)
+    said = run(handed_out, "-c", RUN, path)
+    assert "✓ reward_to_go: right" in said
+    assert "… policy_gradient_loss: not written yet" in said
+    where = run(handed_out, "-c", "import rlx; print(rlx.__file__)")
+    assert where.startswith(str(handed_out))
+
+
+# ---------------------------------------------------------------------- exams
+
+MODULES = sorted((ROOT / "rlx/course/exercises").glob("ch*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_an_exam_has_no_hint_no_mistake_and_no_reference(path):
+    text = handout.without_answers(path.read_text(encoding="utf-8"))
+    for exercise in load().values():
+        reference = exercise.reference
+        if reference.__module__ != f"rlx.course.exercises.{path.stem}":
+            continue
+        assert not any(told in text for told in exercise.hints)
+        assert not exercise.also or exercise.also not in text
+        for mistake in exercise.mistakes:
+            assert mistake.why not in text
+        declared = next(
+            n for n in ast.parse(text).body if getattr(n, "name", "") == reference.__name__
+        )
+        for node in ast.walk(declared):
+            if isinstance(node, ast.FunctionDef):
+                assert [type(one) for one in node.body] == [ast.Raise]
+        whole = ast.unparse(ast.parse(source(reference)).body[0].body)
+        assert whole not in text
+
+
+@pytest.mark.slow
+def test_an_exam_runs_an_answer_and_does_not_judge_it(tmp_path):
+    handout.write(ROOT, tmp_path / "exam", ["05"], exam=True)
+    names = {path.relative_to(tmp_path / "exam").as_posix() for path in tmp_path.rglob("*.*")}
+    assert not any(name.startswith("notebooks/") for name in names)
+    assert "rlx/course/checking.py" not in names
+    (tmp_path / "exam/answers.py").write_text(
+        f"import torch\nfrom rlx.course import check, hint, swap\n\n\n{WHOLE}\n\n\n"
+        "check(reward_to_go)\nhint('reward_to_go')\n"
+        "with swap(reward_to_go=reward_to_go):\n    print('swapped')\n"
+        "def normalize(x):\n    raise NotImplementedError\n"
+        "def normalize_middle(x):\n    raise NotImplementedError\n"
+        "check(normalize_middle)\ntry:\n    check(normalize)\n"
+        "except AssertionError as error:\n    print(error)\n"
+        "def noise(gradients):\n    return gradients.no_such_thing()\n"
+        "try:\n    check(noise)\nexcept AssertionError as error:\n    print(error)\n"
+    )
+    said = run(tmp_path / "exam", "answers.py")
+    assert "→ reward_to_go: it runs\n  With four rewards of 1, gamma 0.5: [1.875, 1.875," in said
+    assert "whole episode" not in said
+    assert "? reward_to_go: no hints in an exam" in said
+    assert "swapped" in said
+    assert "… normalize: not written yet" in said
+    assert "… normalize_middle: not written yet" in said
+    assert "✗ noise: it stops with an error" in said
+    assert "no_such_thing" in said
+    assert check(load()["noise"].reference, "noise") is None  # the teacher's still judges

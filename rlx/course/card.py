@@ -71,6 +71,17 @@ class Card:
         )
 
 
+class NotYet(AssertionError):
+    """The answer is not right yet; the card says why. A notebook shows one line of it."""
+
+    def __init__(self, card: Card) -> None:
+        super().__init__(str(card))
+        self.card = card
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for it
+        return [f"{self.card.exercise}: {self.card.title}. The card above says more."]
+
+
 def show(card: Card, raised: bool = False) -> None:
     """As HTML in a notebook, as plain text elsewhere, unless it is to be raised."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rlx.course import progress
-from rlx.course.card import Card, show
+from rlx.course.card import Card, NotYet, show
 from rlx.course.diagnose import judge
 from rlx.course.exercise import GENERATED, Exercise, find, load, source
 from rlx.course.observe import (
@@ -17,17 +17,6 @@ from rlx.course.observe import (
     time_limit,
 )
 from rlx.course.trials import expected, tried
-
-
-class NotYet(AssertionError):
-    """The answer is not right yet; the card says why. A notebook shows one line of it."""
-
-    def __init__(self, card: Card) -> None:
-        super().__init__(str(card))
-        self.card = card
-
-    def _render_traceback_(self) -> list[str]:  # IPython asks for it
-        return [f"{self.card.exercise}: {self.card.title}. The card above says more."]
 
 
 def check(answer: Callable, name: str | None = None) -> None:
