@@ -15,6 +15,8 @@ ifeq ($(TORCH),cpu)
 export PIP_EXTRA_INDEX_URL := $(PIP_EXTRA_INDEX_URL) https://download.pytorch.org/whl/cpu
 endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Whatever the shell says: without bytecode each kernel and worker compiles all it imports: 3 seconds of its 5.
+export PYTHONDONTWRITEBYTECODE :=
 
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 RENDERED  := $(NOTEBOOKS:notebooks/%=rendered/%)

@@ -73,7 +73,8 @@ def numbers(leaf: Any) -> np.ndarray | None:
 def equal(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     if a is None or b is None:
         return a is b
-    return a.shape == b.shape and bool(close(a, b).all())
+    # Most are the same numbers, and ten times as soon said to be.
+    return a.shape == b.shape and (bool((a == b).all()) or bool(close(a, b).all()))
 
 
 def close(a: np.ndarray, b: np.ndarray) -> np.ndarray:
