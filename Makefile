@@ -33,8 +33,8 @@ help:
 	@echo 'make check       lint and the tests that train nothing: two minutes'
 	@echo 'make test        everything CI runs: check, learning, notebooks, solutions, browser'
 	@echo 'make notebooks   run the notebooks again, save them tidily, list their terms    (ONLY="path …")'
-	@echo 'make exercises   write exercises/ from solutions/, and install nbgrader (docs/teaching.md)'
-	@echo 'make handout     what students get: build/handout.zip    (CHAPTERS="00 01 02" EXAM=1)'
+	@echo 'make exercises   write exercises/ from solutions/, and install nbgrader    (SEED=7: other numbers)'
+	@echo 'make handout     what students get: build/handout.zip    (CHAPTERS="00 01 02" SEED=7 EXAM=1)'
 	@echo 'make class       who solved what, which mistakes were made by how many    (CHAPTER=05_reinforce)'
 	@echo 'make book        the course as a website, to read: build/book/index.html'
 	@echo 'make bench       measure rlx beside its peers'
@@ -118,10 +118,10 @@ notebooks: $(VENV)/.test
 	$(PY) tools/make_reference.py
 
 exercises: $(VENV)/.classroom
-	$(PY) tools/make_exercises.py
+	$(PY) tools/make_exercises.py $(if $(SEED),--seed $(SEED))
 
 # docs/teaching.md says what is in it.
-handout: $(VENV)/.course
+handout: $(VENV)/.course $(if $(SEED),exercises)
 	@$(PY) tools/handout.py --chapters "$(CHAPTERS)" $(if $(EXAM),--exam)
 
 # From what grading has left: docs/teaching.md

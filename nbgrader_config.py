@@ -1,8 +1,14 @@
 """Makes the repository an nbgrader course: docs/teaching.md says how it is used."""
 
 import os
+import sys
 import tempfile
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent / "tools"))
+
+from make_exercises import Numbers
+from nbgrader.converters import GenerateAssignment
 from nbgrader.converters.autograde import Autograde
 from nbgrader.preprocessors import Execute
 from nbgrader.utils import is_grade
@@ -33,6 +39,10 @@ c.CourseDirectory.submitted_directory = "grading/submitted"
 c.CourseDirectory.autograded_directory = "grading/autograded"
 c.CourseDirectory.feedback_directory = "grading/feedback"
 
+c.GenerateAssignment.preprocessors = [
+    Numbers,  # those of the seed that `make exercises SEED=…` has left in exercises/SEED
+    *GenerateAssignment.preprocessors.default(),
+]
 c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("your turn")'}
 c.OverwriteCells.add_missing_cells = True  # a graded cell that was deleted comes back
 c.ExecutePreprocessor.timeout = 120  # seconds for a cell, as in the tests of the solutions

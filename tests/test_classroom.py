@@ -25,6 +25,7 @@ class Course:
     def __init__(self, folder, notebook, name):
         self.folder, self.name = folder, name
         shutil.copy(ROOT / "nbgrader_config.py", folder)
+        (folder / "tools").symlink_to(ROOT / "tools")
         self.write("solutions", notebook)
         self.nbgrader("generate_assignment", name)
         self.student = nbformat.read(self.path("exercises"), as_version=4)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -16,11 +17,14 @@ import pytest
 import torch
 from class_report import Alike, report
 from class_report import page as html_page
+from make_exercises import stale
 
 from rlx.course import NotYet, check, hint
 from rlx.course.checking import examine
 from rlx.course.exercise import load, source
 from rlx.course.progress import counts, passed
+from rlx.course.seeds import NUMBERS, use_seed
+from rlx.course.trials import expected
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,6 +53,17 @@ def run(folder, *command):
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout
+
+
+def nbgrader(course, *arguments):
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])  # it starts alembic
+    subprocess.run(
+        [sys.executable, "-m", "nbgrader", *arguments],
+        cwd=course,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+    )
 
 
 @pytest.mark.slow
@@ -405,3 +420,87 @@ def test_an_exam_runs_an_answer_and_does_not_judge_it(tmp_path):
     assert "✗ noise: it stops with an error" in said
     assert "no_such_thing" in said
     assert check(load()["noise"].reference, "noise") is None  # the teacher's still judges
+
+
+# ---------------------------------------------------------------------- another year's numbers
+
+
+def test_a_drawn_number_is_the_published_one_only_without_a_seed():
+    load()
+    number = NUMBERS["batches_needed"]
+    assert number() == number.of(0) == 0.1
+    drawn = [number.of(seed) for seed in range(1, 200)]
+    assert set(drawn) == {0.05, 0.2, 0.25, 0.4}
+    assert drawn == [number.of(seed) for seed in range(1, 200)]
+    asked = "a noise of 0.1: not 0.12, 10.1 or x0.1. And 0.1?"
+    assert number.written(asked, 0) == asked
+    assert number.written(asked, 1) == asked.replace(" 0.1:", f" {drawn[0]}:").replace(
+        "And 0.1", f"And {drawn[0]}"
+    )
+    with pytest.raises(ValueError, match=r"no 0\.1"):
+        number.written("a noise of a tenth", 1)
+
+
+@pytest.fixture
+def another_year(tmp_path):
+    """exercises/ of chapter 05 with seed 7."""
+    shutil.copytree(ROOT / "solutions/05_reinforce", tmp_path / "solutions/05_reinforce")
+    command = [
+        "tools/make_exercises.py",
+        "--seed",
+        "7",
+        tmp_path / "solutions",
+        tmp_path / "exercises",
+    ]
+    run(ROOT, *command)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_another_seed_asks_for_other_numbers_and_checks_them(another_year):
+    exercises = another_year / "exercises"
+    path = exercises / "05_reinforce/05_reinforce.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.metadata["rlx"]["seed"] == 7
+    cells = {each.id: each for each in notebook.cells}
+    load()
+    wanted = NUMBERS["batches_needed"].of(7)
+    for name in ("harder-batches-needed", "batches_needed"):
+        assert f"noise (4) of {wanted}" in cells[name].source.replace("noise of", "noise (4) of")
+        assert "0.1" not in cells[name].source.replace(str(wanted), "")
+    tries = """
+{}
+from rlx.course import check
+def batches_needed(gradients):
+    return gradients.var(dim=0).sum() / gradients.mean(dim=0).pow(2).sum() / number
+for seed, number in ((7, {}), (7, 0.1), (0, 0.1)):
+    use_seed(seed)
+    try:
+        check(batches_needed)
+    except AssertionError as error:
+        print(error)
+"""
+    said = run(ROOT, "-c", tries.format(cells["seed"].source, wanted))
+    this_year, last_year, published = re.findall("^(.) batches_needed", said, re.MULTILINE)
+    assert (this_year, last_year, published) == ("✓", "✗", "✓")
+
+    # nbgrader, which enters the cells in the gradebook, writes the same bytes.
+    written = path.read_bytes()
+    shutil.copy(ROOT / "nbgrader_config.py", another_year)
+    shutil.copytree(ROOT / "tools", another_year / "tools")
+    nbgrader(another_year, "generate_assignment", "05_reinforce", "--force")
+    assert path.read_bytes() == written
+    assert not list(stale(another_year / "solutions", exercises))
+    assert list(stale(another_year / "solutions", exercises, seed=0)) == [
+        "05_reinforce/05_reinforce.ipynb"
+    ]
+
+
+def test_the_seed_draws_other_inputs():
+    before = [case.choices for case in expected(load()["noise"])[0]]
+    try:
+        use_seed(7)
+        assert [case.choices for case in expected(load()["noise"])[0]] != before
+    finally:
+        use_seed(0)
+    assert [case.choices for case in expected(load()["noise"])[0]] == before

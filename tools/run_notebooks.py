@@ -31,7 +31,7 @@ METADATA = {
     },
     "language_info": {"name": "python"},
 }
-CELL_METADATA = {"tags", "nbgrader", "editable", "deletable", "jupyter", "slideshow"}
+CELL_METADATA = {"tags", "nbgrader", "editable", "deletable", "jupyter", "slideshow", "rlx"}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # a random id, useless without its kernel
 SCRUBBED = [
     (re.compile(r"\x1b\[[0-9;]*m"), ""),

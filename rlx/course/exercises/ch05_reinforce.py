@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rlx import functional, plain
 from rlx.course.exercise import Exercise, brief_training, fit
+from rlx.course.seeds import Drawn
 
 # ---------------------------------------------------------------------- reward_to_go
 
@@ -572,10 +573,13 @@ the mean of squares stands where the square of the mean belongs
 """)
 
 
+NOISE_WANTED = Drawn("batches_needed", 0.1, 0.05, 0.2, 0.25, 0.4)
+
+
 def _batches_needed(gradients: Tensor) -> Tensor:
-    """How many estimates, averaged, have a noise of 0.1: a scalar, not rounded, from (S, P)."""
+    """How many estimates, averaged, have the noise that is wanted: a scalar, from (S, P)."""
     spread = gradients.var(dim=0).sum()
-    return spread / gradients.mean(dim=0).pow(2).sum() / 0.1
+    return spread / gradients.mean(dim=0).pow(2).sum() / NOISE_WANTED()
 
 
 noise.harder(
@@ -584,23 +588,23 @@ noise.harder(
     (
         "What becomes of the spread, if k estimates are averaged? And of the mean?",
         "The spread is divided by k, the mean stays. So the noise is divided by k.",
-        "`noise(gradients) / 0.1`",
+        "`noise(gradients)`, divided by the noise that is wanted.",
     ),
     r"""
-    it multiplies by 0.1
+    it multiplies by the noise that is wanted
         The less noise is wanted, the more estimates are needed.
-        - / 0.1
-        + * 0.1
+        - / NOISE_WANTED()
+        + * NOISE_WANTED()
 
     the root of the number is returned
         An average of k has a deviation that is smaller by the root of k, but a spread, which is
         its square, that is smaller by k.
-        - return spread / gradients.mean(dim=0).pow(2).sum() / 0.1
-        + return (spread / gradients.mean(dim=0).pow(2).sum() / 0.1).sqrt()
+        - return spread / gradients.mean(dim=0).pow(2).sum() / NOISE_WANTED()
+        + return (spread / gradients.mean(dim=0).pow(2).sum() / NOISE_WANTED()).sqrt()
 
     the number of estimates at hand is taken into account
         The answer is about single estimates: however many were measured, it is the same.
-        - / 0.1
-        + / 0.1 / len(gradients)
+        - / NOISE_WANTED()
+        + / NOISE_WANTED() / len(gradients)
     """,
 )
