@@ -17,6 +17,9 @@ import torch
 
 pytest.importorskip("ipywidgets")
 
+from matplotlib import colormaps
+from matplotlib.colors import to_rgb
+
 import rlx
 from rlx.course import (
     CourseMap,
@@ -31,8 +34,9 @@ from rlx.course import (
     swap,
     watch,
 )
+from rlx.course.card import KINDS
 from rlx.course.exercise import load
-from rlx.course.picture import svg_curve, ticks
+from rlx.course.picture import COLOURS, INK, ink_on, svg_curve, ticks
 from rlx.course.plots import cross_play
 from rlx.course.predict import Guess
 from rlx.course.progress import (
@@ -539,6 +543,26 @@ def test_a_knob_redraws_and_what_is_saved_is_the_newest_picture(notebook):
     knob.sliders["gamma"].value = 0.1 + 0.2
     assert drawn[-1] == (0.3, 3)
     assert knob.sliders["gamma"].readout_format == ".1f"
+
+
+def luminance(colour):
+    """WCAG 2's, written out once more."""
+    parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_numbers_can_be_read_on_every_ground():
+    reds_and_blues = (colormaps["RdBu"](k / 20) for k in range(21))
+    for ground in (*COLOURS, *reds_and_blues, "black", "white"):
+        assert contrast(ink_on(ground), ground) >= 4.5, ground
+    assert contrast(INK, "white") >= 4.5
+    for _, ground in KINDS.values():  # the sign of a card is white
+        assert contrast("white", ground) >= 4.5
 
 
 def test_the_map_links_to_the_chapters_that_are_there(tmp_path):

@@ -86,6 +86,17 @@ def clear(figure) -> None:
             part.get_frame().set_facecolor("none")
 
 
+def ink_on(ground) -> str:
+    """White or (nearly) black, whichever can be read on a colour: with 4.5 to 1 at least.
+
+    Not quite black, which `clear` would take for a colour that nobody has chosen."""
+    from matplotlib.colors import to_rgb
+
+    light = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(ground)]
+    # The relative luminance of WCAG 2; from 0.18 on black contrasts more than white.
+    return "#010101" if np.dot(light, (0.2126, 0.7152, 0.0722)) > 0.18 else "white"
+
+
 def ticks(low: float, high: float, most: int = 5) -> np.ndarray:
     """At most about `most` round numbers between `low` and `high`."""
     rough = max(high - low, 1e-9) / most

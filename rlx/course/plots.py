@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rlx import stats
-from rlx.course.picture import COLOURS, WIDGET, Picture, asleep
+from rlx.course.picture import COLOURS, WIDGET, Picture, asleep, ink_on
 from rlx.course.progress import busy
 from rlx.training import History
 
@@ -240,7 +240,8 @@ def strip(
     ax, episode = axes(1.2, xlabel="row", yticks=[], ylim=(0, 1), title=title), 0
     for i, (last, number) in enumerate(zip(end, numbers)):
         colour, alpha = COLOURS[episode % 5], 1.0 if kept is None or kept[i] else 0.15
-        face, ink = ("white", "black") if last else (colour, "white")
+        face = "white" if last else colour
+        ink = "black" if last or alpha < 1 else ink_on(face)
         ax.bar(i, 1, width=0.85, color=face, edgecolor=colour, linewidth=2, alpha=alpha)
         ax.annotate(f"{number:.3g}", (i, 0.5), ha="center", va="center", color=ink, fontsize=8)
         episode += bool(last)
@@ -287,9 +288,9 @@ def cross_play(names: Sequence[str], rates, ratings: Sequence[float], title: str
     figure = Figure(figsize=(6.2, 1.3 + 0.36 * size), dpi=100, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
     shown = np.ma.masked_array(rates, np.eye(size, dtype=bool))
-    left.imshow(shown, cmap="RdBu", vmin=0, vmax=1, aspect="auto", interpolation="none")
+    image = left.imshow(shown, cmap="RdBu", vmin=0, vmax=1, aspect="auto", interpolation="none")
     for i, j in np.argwhere(~np.eye(size, dtype=bool)):
-        ink = "white" if abs(rates[i, j] - 0.5) > 0.3 else "black"
+        ink = ink_on(image.to_rgba(rates[i, j]))
         left.annotate(f"{rates[i, j]:.2f}", (j, i), ha="center", va="center", color=ink, fontsize=8)
     left.set_xticks(range(size), names, rotation=45, ha="right", rotation_mode="anchor")
     left.set_yticks(range(size), names)
