@@ -13,7 +13,7 @@ from rlx.course.exercise import Exercise, Mistake
 from rlx.course.findings import AFTER_PATTERNS, BEFORE_NUMBERS, first_difference, not_written
 from rlx.course.generate import shrink
 from rlx.course.observe import OutOfTime, alike, observe, same_values, time_limit
-from rlx.course.patterns import pattern
+from rlx.course.patterns import exchanged, pattern
 from rlx.course.trials import Trial, behaviour, try_one
 from rlx.course.values import numbers
 from rlx.course.words import short, truths
@@ -66,6 +66,10 @@ def judge(exercise: Exercise, answer: Callable, trials: list[Trial]) -> Card:
     wrong = [t for t in trials if not t.right]
     by_hand = [t for t in wrong if t.case.choices is None]
     numbers_wrong = [t for t in trials if t.wrong_values]
+    if said := exchanged(trials):
+        trial = next(t for t in wrong if not t.found.error)
+        trial = _simplest(exercise, answer, trial, lambda t: exchanged([t]) == said)
+        return Card(exercise.name, said[0], [said[1]], _evidence(exercise, trial))
     for scope in filter(None, (by_hand, wrong)):
         for finding in BEFORE_NUMBERS:
             if card := _first(exercise, answer, scope, finding):

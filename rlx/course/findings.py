@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 from rlx.course.exercise import Wrong
 from rlx.course.observe import Observed, same_gradients, same_leaf, same_values, wrong_type
 from rlx.course.trials import Trial
-from rlx.course.values import close, leaves, numbers
+from rlx.course.values import close, equal, leaves, numbers
 from rlx.course.words import short, unwritten, where
 
 Said = tuple[str, str] | None  # a title and a sentence
@@ -33,8 +33,8 @@ def _type(trial: Trial) -> Said:
     """Of what the answer itself returned, before anything else is done with it."""
     want, got = trial.expected, trial.found
     pairs = [*zip(want.raw, got.raw)] if got.raw else []
-    if not got.error and not want.raw:
-        pairs = [(want.value, got.value)]
+    if not got.error:
+        pairs.append((want.value, got.value))  # what the exercise has made of it
     for a, b in pairs:
         if isinstance(a, tuple) and isinstance(b, (tuple, list)) and len(a) != len(b):
             return (
@@ -61,7 +61,8 @@ def _about_type(name: str, want: Any, got: Any, tracked: bool) -> tuple[str, str
             return f"{what} is None", f"Expected is {_article(want)}."
         return "it returns None", "Is the last line a `return`?"
     if want is None:
-        return f"{what} is {_article(got)}", "Expected is None here."
+        said = f"it returns {_article(got)}" if not name else f"{what} is {_article(got)}"
+        return f"{said}, not None", "Expected is None here."
     if isinstance(want, Tensor):
         sentence = f"Expected is a tensor, {what} is {_article(got)}."
         if isinstance(got, (list, tuple)) and any(isinstance(x, Tensor) for x in got):
@@ -154,6 +155,9 @@ def _raised(trial: Trial) -> Said:
     if isinstance(error, Wrong):
         return error.title, error.sentence
     text = str(error).strip().split("\n")[0]
+    for said, title, sentence in MEANINGS:
+        if re.search(said, text) and (place := where(error)):
+            return title, f"{sentence} That was at {place}"
     text = re.sub(r"[\w.]+\.<locals>\.", "", text)
     text = in_plain_words(text)
     text += "" if not text or text.endswith((".", "…")) else "."
@@ -167,15 +171,75 @@ def _raised(trial: Trial) -> Said:
     return f"it raises {type(error).__name__}", said + (f" That was at {place}" if place else "")
 
 
+# What an error says, and what it means to whoever meets it for the first time.
+MEANINGS = [
+    (r"with (a|two) bool tensors? is not supported|numpy boolean subtract",
+     "it computes with True and False",
+     "`1 - mask` and `-mask` do not exist for a mask: `~mask` turns it round, and `mask.to(dtype)` "
+     "makes 0 and 1 of it."),
+    (r"Boolean value of Tensor with more than one|truth value of an array with more than one",
+     "an `if` asks a whole row of numbers at once",
+     "It has no single answer. Decide for each row: by a loop over the rows, or `torch.where` "
+     "and `np.where`."),
+    (r"leaf Variable that requires grad",
+     "it writes into a tensor that asks for a gradient",
+     "What came before would be lost, and the gradient needs it. Make a new tensor."),
+    (r"index (\S+ is|\S+) out of (bounds|range)|(list|deque) index out of range",
+     "it asks for an entry that does not exist",
+     "Look at the first and at the last round of the loop: is there a row before the first, or one "
+     "after the last?"),
+    (r"local variable '\w+' (where it is not|referenced before)|cannot access free variable",
+     "a variable is used before it has a value",
+     "A function that assigns to a name makes it its own. `nonlocal` in its first line says that "
+     "the name of the function around it is meant."),
+    (r"unsupported operand type.*NoneType|'NoneType' object|not supported between .*NoneType"
+     r"|must be Tensor, not NoneType|found NoneType|got NoneType",
+     "it computes with None",
+     "None is one of the values that may come in here, or a function called before returned it: "
+     "it needs a case of its own."),
+    (r"shapes cannot be multiplied|size mismatch|mismatch in its core dimension",
+     "two matrices do not fit",
+     "The columns of the first have to be as many as the rows of the second: `.T` exchanges the "
+     "two."),
+    (r"size of tensor a .* must match|could not be broadcast together",
+     "two shapes do not fit",
+     "Each row needs a partner. `x[:, None]` makes (N, 1) of (N,), which goes with (N, K)."),
+    (r"division by zero|cannot be raised to a negative power",
+     "it divides by 0",
+     "Which input makes the divisor 0? That one needs a case of its own."),
+    (r"Can't call numpy\(\) on Tensor that requires grad",
+     "it leaves torch, where a gradient has to be kept",
+     "numpy knows no gradients. Keep to torch's functions, or `.detach()` what is a constant."),
+]  # fmt: skip
+
+
 def _built(trial: Trial) -> Said:
     want, got = trial.expected.leaves, trial.found.leaves
     if want.keys() == got.keys():
         return None
+    if counted := _counted(trial.expected.value, trial.found.value):
+        return counted
     return (
         "its result is built differently",
         f"Expected is {_structure(trial.expected.value)}, yours is "
         f"{_structure(trial.found.value)}.",
     )
+
+
+def _counted(want: Any, got: Any, name: str = "") -> Said:
+    """The first list, or list in a list, that has too many or too few entries."""
+    if isinstance(want, dict) and isinstance(got, dict):
+        parts = [(key, want[key], got.get(key)) for key in want]
+    elif isinstance(want, list) and isinstance(got, (list, tuple)):
+        if len(want) != len(got):
+            entries = "entry" if len(got) == 1 else "entries"
+            return f"{name or 'it'} has {len(got)} {entries}, not {len(want)}", (
+                "Count by hand for the inputs below: which are missing, or too many?"
+            )
+        parts = [(f"{name}[{k}]", a, b) for k, (a, b) in enumerate(zip(want, got))]
+    else:
+        return None
+    return next(filter(None, (_counted(a, b, name) for name, a, b in parts)), None)
 
 
 def _structure(value: Any) -> str:
@@ -189,14 +253,24 @@ def _structure(value: Any) -> str:
     return _article(value)
 
 
-def _class(trial: Trial) -> Said:
-    for name, a in trial.expected.leaves.items():
-        b = trial.found.leaves[name]
-        if isinstance(a, str) and isinstance(b, str) and a != b:
-            if name.endswith("class"):
-                return f"it is of class {b}, not {a}", f"Expected is torch's `{a}`."
-            return f"{name} is {b}, not {a}", "It should be as that of what comes in."
-    return None
+def _words(trial: Trial) -> Said:
+    """Parts of the result that are words: names, classes, dtypes."""
+    want, got = trial.expected.leaves, trial.found.leaves
+    names = [name for name, a in want.items() if isinstance(a, str)]
+    a, b = [want[name] for name in names], [got[name] for name in names]
+    if a == b or not all(isinstance(word, str) for word in b):
+        return None
+    name, x, y = next((n, x, y) for n, x, y in zip(names, a, b) if x != y)
+    if name.endswith("class"):
+        return f"it is of class {y}, not {x}", f"Expected is torch's `{x}`."
+    if len(a) > 1 and sorted(a) == sorted(b) and isinstance(trial.expected.value, list):
+        order = "in reverse order" if a == b[::-1] else "in another order"
+        return f"the entries are {order}", "They are the right ones."
+    if " of " in name:  # "the dtype of observations"
+        return f"{name} is {y}, not {x}", "It should be as that of what comes in."
+    return f"{name or 'the result'} should be {x!r}, yours is {y!r}", (
+        "Work it out by hand for the inputs below."
+    )
 
 
 def _shape(trial: Trial) -> Said:
@@ -204,7 +278,26 @@ def _shape(trial: Trial) -> Said:
         x, y = numbers(a), numbers(trial.found.leaves[name])
         if x is not None and y is not None and x.shape != y.shape:
             of = f" of {name}" if name else ""
-            return f"the shape{of} is {y.shape}, not {x.shape}", _about_shapes(x.shape, y.shape)
+            wrong = f"the shape{of} is {y.shape}, not {x.shape}"
+            if said := _same_numbers(x, y):
+                return f"{said[0]}{of and f' ({name})'}", f"{said[1]} And {wrong}."
+            return wrong, _about_shapes(x.shape, y.shape)
+    return None
+
+
+def _same_numbers(want: np.ndarray, got: np.ndarray) -> Said:
+    """The right numbers, in another shape; or all that is missing, or too much, is a mean."""
+    if want.ndim == got.ndim == 2 and want.T.shape == got.shape and close(want.T, got).all():
+        return "rows and columns are exchanged", "`.T` would make the right table of it."
+    if want.size == 0 or len(np.unique(want if want.ndim > got.ndim else got)) < 2:
+        return None  # equal numbers have any mean
+    for what, done in (("mean", np.mean), ("sum", np.sum)):
+        for axis in range(got.ndim):
+            if got.ndim == want.ndim + 1 and equal(want, done(got, axis=axis)):
+                along = "over the rows" if axis == 0 else "over each row"
+                return f"the {what} {along} is missing", "One step is left to do."
+        if want.ndim and not got.ndim and equal(got, np.asarray(done(want))):
+            return f"it is the {what} of what was asked for", "Each row has a number of its own."
     return None
 
 
@@ -250,6 +343,10 @@ def _flag(trial: Trial) -> Said:
                 place = tuple(int(k) for k in np.argwhere(~close(x, y))[0])
                 where_ = f" in row {place[0]}" if x.ndim == 1 else f" in entry {list(place)}"
             got = bool(y[place]) if y[place] in (0, 1) else short(b)
+            if " " in name and not where_ and isinstance(got, bool):
+                # What an exercise asks about many results: "is every row in each pass"
+                said = f"{name}? {'Yes' if got else 'No'}"
+                return said, f"It should be {'no' if got else 'yes'}."
             return (
                 f"{name or 'the answer'} is {got}{where_}, not {bool(x[place])}",
                 f"Look at what decides {'this one' if where_ else 'it'}.",
@@ -373,6 +470,6 @@ def _name(dtype: torch.dtype) -> str:
 
 
 # The most useful first; patterns in the numbers come between these two.
-BEFORE_NUMBERS = [_type, _keeps, _hands_out_again, _in_place, _raised, _built, _class, _shape,
-                  _dtype, _flag, _not_a_number]  # fmt: skip
-AFTER_PATTERNS = [_value, _gradient]
+BEFORE_NUMBERS = [_type, _keeps, _hands_out_again, _in_place, _raised, _built, _words, _shape,
+                  _dtype, _flag]  # fmt: skip
+AFTER_PATTERNS = [_not_a_number, _value, _gradient]

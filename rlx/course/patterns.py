@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rlx.course.findings import Said, Trial
 from rlx.course.observe import same_leaf
-from rlx.course.values import close, numbers
+from rlx.course.values import canonical, close, leaves, numbers
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Numbers:
 
 def _wrong(trials: list[Trial]) -> list[Numbers] | None:
     """None if what is wrong cannot be compared number by number."""
-    found = []
+    found, spoiled = [], 0
     for trial in trials:
         for name, a in trial.expected.leaves.items():
             b = trial.found.leaves.get(name)
@@ -65,13 +65,12 @@ def _wrong(trials: list[Trial]) -> list[Numbers] | None:
             if x is None or y is None or x.shape != y.shape:
                 return None
             if not np.isfinite(y).all():
-                if trial.found.inputs.get("gamma") == 0.0:
-                    continue  # divided by γ: the other cases say so
-                return None
+                spoiled += trial.found.inputs.get("gamma") != 0.0  # else: divided by γ
+                continue  # the other cases say more
             if isinstance(a, bool) or "bool" in str(getattr(a, "dtype", "")):
                 return None  # true and false have no sign
             found.append(Numbers(name, x, y, trial.found.inputs))
-    return found or None
+    return found if len(found) > 2 * spoiled else None
 
 
 def _all(wrong: list[Numbers], shows: Callable[[Numbers], bool | None], at_least: int = 2) -> bool:
@@ -118,6 +117,10 @@ def _scaled(wrong: list[Numbers]) -> Said:
         return "it sums where it should average", "It is too large by the number of rows."
     if are(lambda one: 1 / one.rows):
         return "it averages where it should sum", "It is too small by the number of rows."
+    if are(lambda one: one.rows / (one.rows - 1) if one.rows > 1 else None):
+        return "it divides by N - 1, where N belongs", "It is too large by N / (N - 1)."
+    if are(lambda one: (one.rows - 1) / one.rows):
+        return "it divides by N, where N - 1 belongs", "It is too small by (N - 1) / N."
     if are(lambda one: -one.rows):
         return "it sums where it should average, and the sign is wrong", (
             "It is minus the right result times the number of rows."
@@ -282,10 +285,52 @@ def _everywhere_the_same(wrong: list[Numbers]) -> Said:
     return None
 
 
+def _another_function(wrong: list[Numbers]) -> Said:
+    """Of the right number: its square, say."""
+    want = np.concatenate([one.want.ravel() for one in wrong])
+    got = np.concatenate([one.got.ravel() for one in wrong])
+    if len(np.unique(want)) < 4:
+        return None
+    with np.errstate(all="ignore"):
+        if len(np.unique(got)) == 1:
+            return f"it is {got[0]:.4g} whatever comes in", (
+                "In every case that is wrong. Is a condition ever true, or always?"
+            )
+        for title, sentence, function in FUNCTIONS:
+            made = function(want)
+            if np.isfinite(made).all() and np.allclose(made, got, rtol=1e-4, atol=1e-6):
+                return title, sentence
+        for digits in range(5):
+            if np.allclose(got, want.round(digits), rtol=0, atol=1e-9):
+                to = f"to {digits} digits" if digits else "to a whole number"
+                return f"it is rounded {to}", "Return the number as it is."
+    return None
+
+
+FUNCTIONS = [
+    ("it is the size without the sign", "Numbers below 0 come out positive.", np.abs),
+    ("what is below 0 is cut off", "Negative numbers are right here.", lambda x: x.clip(min=0)),
+    ("it is the square of what was asked for", "A root is missing, or a square is one too many.",
+     np.square),
+    ("it is the root of what was asked for", "A square is missing, or a root is one too many.",
+     np.sqrt),
+    ("it is the exponential of what was asked for", "`exp` is one too many, or a `log` is missing.",
+     np.exp),
+    ("it is the logarithm of what was asked for", "`log` is one too many, or an `exp` is missing.",
+     np.log),
+    ("it is 1 divided by what was asked for", "The fraction is upside down.", lambda x: 1 / x),
+    ("it is 1 minus what was asked for", "One of the two is the complement of the other.",
+     lambda x: 1 - x),
+    ("it is rounded down", "Return the number as it is.", np.floor),
+    ("it is rounded up", "Return the number as it is.", np.ceil),
+]  # fmt: skip
+
+
 PATTERNS = [
     _scaled,
     _by_gamma,
     _offset,
+    _another_function,
     _growing,
     _everywhere_the_same,
     _shifted,
@@ -293,6 +338,43 @@ PATTERNS = [
     _for_rows,
     _for_columns,
 ]
+
+
+def exchanged(trials: list[Trial]) -> Said:
+    """Are two parts of the result in each other's place, in every case?"""
+    shown = [t for t in trials if not t.found.error and not t.right]
+    found = None
+    for trial in shown:
+        want, got = _parts(trial.expected.value), _parts(trial.found.value)
+        if want is None or got is None or len(want) != len(got) or len(want) < 2:
+            return None
+        pairs = [(j, k) for k in range(len(want)) for j in range(k) if _alike(want, got, j, k)]
+        found = pairs if found is None else [pair for pair in found if pair in pairs]
+        if not found:
+            return None
+    if not shown or not found:
+        return None
+    value = shown[0].expected.value
+    names = [*value] if isinstance(value, dict) else [f"[{k}]" for k in range(len(value))]
+    j, k = (names[i] for i in found[0])
+    return f"{j} and {k} are exchanged", "Each is right, in the place of the other."
+
+
+def _parts(value: Any) -> list | None:
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, tuple) else None
+
+
+def _alike(want: list, got: list, j: int, k: int) -> bool:
+    """Is got what is wanted, with these two exchanged?"""
+    order = [k if i == j else j if i == k else i for i in range(len(want))]
+    return not same_parts(want, got) and same_parts([want[i] for i in order], got)
+
+
+def same_parts(a: list, b: list) -> bool:
+    x, y = (dict(leaves(canonical(part))) for part in (a, b))
+    return x.keys() == y.keys() and all(same_leaf(leaf, y[name]) for name, leaf in x.items())
 
 
 def pattern(trials: list[Trial], which: Callable | None = None) -> tuple[Callable, Said] | None:
