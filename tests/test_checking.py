@@ -77,6 +77,38 @@ def spoiled(x, noise):
     return result
 
 
+def at_row(k):
+    return lambda x, noise: right(x, noise)[0][k]
+
+
+def minus_mask(x, noise):
+    return -(x > 0)
+
+
+def into_a_leaf(x, noise):
+    x[0] = 0.0
+    return right(x, noise)
+
+
+def too_early(x, noise):
+    if len(x) > 99:
+        total = 0
+    return total
+
+
+ERRORS = {
+    "it asks for an entry that does not exist": at_row(99),
+    "it computes with True and False": minus_mask,
+    "it writes into a tensor that asks for a gradient": into_a_leaf,
+    "a variable is used before it has a value": too_early,
+    "it computes with None": lambda x, noise: x + None,
+    "an `if` asks a whole row of numbers at once": lambda x, noise: 1 if x > 0 else 2,
+    "two shapes do not fit": lambda x, noise: x[:2] + x[:3],
+    "two matrices do not fit": lambda x, noise: x.outer(x) @ x.outer(x)[:2],
+    "it leaves torch, where a gradient has to be kept": lambda x, noise: x.numpy(),
+}
+
+
 def with_a_generator(x, noise):
     seed = time.perf_counter_ns() % 2**31
     random = torch.rand((), generator=torch.Generator().manual_seed(seed))
@@ -84,7 +116,7 @@ def with_a_generator(x, noise):
 
 
 FINDINGS = {
-    "it raises ZeroDivisionError": lambda x, noise: 1 / 0,
+    "it divides by 0": lambda x, noise: 1 / 0,
     "it raises SystemExit": lambda x, noise: sys.exit("bye"),
     "it returns None": lambda x, noise: None,
     "it returns a number, not a tuple": lambda x, noise: 3.0,
@@ -94,7 +126,14 @@ FINDINGS = {
     "the shape of [0] is (3, 3), not (3,)": changed(lambda y, x: y.expand(len(y), len(y))),
     "the shape of [0] is (3, 1), not (3,)": changed(lambda y, x: y[:, None]),
     "the shape of [0] is (2,), not (3,)": changed(lambda y, x: y[1:]),
-    "the shape of [0] is (), not (3,)": changed(lambda y, x: y.sum()),
+    "the shape of [0] is (), not (3,)": changed(lambda y, x: y.prod()),
+    "it is the sum of what was asked for ([0])": changed(lambda y, x: y.sum()),
+    "it is the mean of what was asked for ([0])": changed(lambda y, x: y.mean()),
+    "the mean over the rows is missing ([0])": changed(lambda y, x: torch.stack([y + 1, y - 1])),
+    "the sum over each row is missing ([0])": changed(
+        lambda y, x: torch.stack([y - 7, x.new_full(y.shape, 7.0)], 1)
+    ),
+    "[0] and [1] are exchanged": lambda x, noise: right(x, noise)[::-1],
     "the dtype of [0] is float64, not float32": changed(lambda y, x: y.double()),
     "no gradient reaches x": changed(lambda y, x: y.detach()),
     "the gradient is wrong": changed(lambda y, x: y.detach() + x - x.detach()),
@@ -105,8 +144,20 @@ FINDINGS = {
     "there are infinite numbers in the result": changed(lambda y, x: y / 0),
     "it changes its input x": spoiled,
     "it gives different results for the same inputs": with_a_generator,
-    "[0] row 0 should be 2, yours is 4": changed(lambda y, x: y**2),
+    "it is the square of what was asked for": changed(lambda y, x: y**2),
+    "what is below 0 is cut off": changed(lambda y, x: y.clamp(min=0)),
+    "it is 1 minus what was asked for": changed(lambda y, x: 1 - y),
+    "it is the size without the sign": changed(lambda y, x: y.abs()),
+    "it is 7 whatever comes in": changed(lambda y, x: 0 * y + 7),
+    "[0] row 0 should be 2, yours is 5": changed(lambda y, x: y**2 + 1),
 }
+
+
+@pytest.mark.parametrize("title", ERRORS)
+def test_an_error_says_what_it_means(title, doubled):
+    card = examine(doubled, ERRORS[title])
+    assert card.title == title, card
+    assert "line" in card.sentences[0]
 
 
 @pytest.mark.parametrize("title", FINDINGS)

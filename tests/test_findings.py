@@ -52,6 +52,15 @@ PATTERNS = {
     "it averages where it should sum": lambda r, e, g: discounted(r, e, g) / len(r),
     "it is one row too late": lambda r, e, g: discounted(r, e, g).roll(1),
     "it is one row too early": lambda r, e, g: discounted(r, e, g).roll(-1),
+    "it divides by N - 1, where N belongs": lambda r, e, g: (
+        discounted(r, e, g) * (torch.tensor(1.0 * len(r)) / (len(r) - 1))
+    ),
+    "it divides by N, where N - 1 belongs": lambda r, e, g: (
+        discounted(r, e, g) * (len(r) - 1) / len(r)
+    ),
+    "it is the exponential of what was asked for": lambda r, e, g: discounted(r, e, g).exp(),
+    "it is rounded to 1 digit": lambda r, e, g: discounted(r, e, g).round(decimals=1),
+    "it is rounded down": lambda r, e, g: discounted(r, e, g).floor(),
     "the rows are in reverse order": lambda r, e, g: discounted(r, e, g).flip(0),
     "the rows are in another order": lambda r, e, g: discounted(r, e, g).sort().values,
     "only the episodes' last rows are wrong": lambda r, e, g: discounted(r, e, g) - 9 * e,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rlx.course import progress
 from rlx.course.card import Card, NotYet, show
 from rlx.course.diagnose import judge
-from rlx.course.exercise import GENERATED, Exercise, find, load, source
+from rlx.course.exercise import Exercise, find, load, source
 from rlx.course.observe import (
     OutOfTime,
     observe,
@@ -104,7 +104,7 @@ def passes(exercise: Exercise, answer: Callable) -> bool:
 def _passed(exercise: Exercise, answer: Callable) -> Card:
     words = [case.words for case in exercise.cases]
     if exercise.generator:
-        words.append(f"{GENERATED} inputs made at random")
+        words.append(f"{exercise.count} inputs made at random")
     sentences = [f"Tried with {_listed(words)}."]
     if exercise.also:
         sentences.append(exercise.also)

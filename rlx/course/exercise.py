@@ -64,6 +64,7 @@ class Exercise:
     `fit` below makes most of one. It is called with seeded random numbers.
     `also`: after a right answer, one other way to do it, and when that is worth knowing.
     `time_limit`: seconds for all cases of one check together.
+    `count`: how many cases are generated; fewer where a right answer may take long.
     `optional`: a harder question, worth no points; `harder` below declares one.
 
     Then `@exercise.case("what they are")` on functions that return a tuple of inputs, new ones each
@@ -90,6 +91,7 @@ class Exercise:
         train: Callable[[], Tensor] | None = None,
         also: str = "",
         time_limit: float = 10.0,
+        count: int = GENERATED,
         optional: bool = False,
     ) -> None:
         self.name, self.chapter, self.reference, self.hints = name, chapter, reference, hints
@@ -97,7 +99,7 @@ class Exercise:
         self.call = call or (lambda answer, *inputs: answer(*inputs))
         self.results = results
         self.train = seeded(train or brief_training)
-        self.time_limit, self.optional = time_limit, optional
+        self.time_limit, self.count, self.optional = time_limit, count, optional
         self.cases: list[Case] = []
         self.mistakes: list[Mistake] = []
         self.arguments = list(inspect.signature(reference).parameters)
@@ -150,10 +152,11 @@ class Exercise:
         self.generator = generator
         return generator
 
-    def generated(self, seed: int = 0, count: int = GENERATED) -> list[Case]:
-        """So many cases, small and tame ones first."""
+    def generated(self, seed: int = 0, count: int | None = None) -> list[Case]:
+        """So many cases (`self.count` of them), small and tame ones first."""
         if self.generator is None:
             return []
+        count = count or self.count
         cases = []
         for k in range(count):
             draw = Draw(seed=seed * 1_000_003 + k, scale=k / count)

@@ -130,9 +130,6 @@ PLAIN = {
     "modified by an inplace operation": "`x[i] = …`, `x += …` or a method such as `x.mul_(…)` has "
     "written over numbers that the gradient still needs. Make a new tensor in its place: "
     "`x = x + …`, or collect the parts in a list, and then `torch.stack(…)`.",
-    "a leaf Variable that requires grad is being used in an in-place operation": "`x[i] = …`, "
-    "`x += …` or a method such as `x.mul_(…)` writes into an input whose gradient is asked for. "
-    "Make a new tensor in its place: `x = x + …`, or `x.clone()` first.",
 }
 
 
@@ -173,7 +170,7 @@ def _raised(trial: Trial) -> Said:
 
 # What an error says, and what it means to whoever meets it for the first time.
 MEANINGS = [
-    (r"with (a|two) bool tensors? is not supported|numpy boolean subtract",
+    (r"(with|on) (a|two) bool tensors? is not supported|numpy boolean subtract",
      "it computes with True and False",
      "`1 - mask` and `-mask` do not exist for a mask: `~mask` turns it round, and `mask.to(dtype)` "
      "makes 0 and 1 of it."),
@@ -183,7 +180,8 @@ MEANINGS = [
      "and `np.where`."),
     (r"leaf Variable that requires grad",
      "it writes into a tensor that asks for a gradient",
-     "What came before would be lost, and the gradient needs it. Make a new tensor."),
+     "`x[i] = …`, `x += …` or a method such as `x.mul_(…)` would lose what was there, and the "
+     "gradient needs it. Make a new tensor: `x = x + …`, or `x.clone()` first."),
     (r"index (\S+ is|\S+) out of (bounds|range)|(list|deque) index out of range",
      "it asks for an entry that does not exist",
      "Look at the first and at the last round of the loop: is there a row before the first, or one "
@@ -289,6 +287,8 @@ def _same_numbers(want: np.ndarray, got: np.ndarray) -> Said:
     """The right numbers, in another shape; or all that is missing, or too much, is a mean."""
     if want.ndim == got.ndim == 2 and want.T.shape == got.shape and close(want.T, got).all():
         return "rows and columns are exchanged", "`.T` would make the right table of it."
+    if got.shape == 2 * want.shape or 1 in got.shape[want.ndim :]:
+        return None  # (N,) met (N, 1)
     if want.size == 0 or len(np.unique(want if want.ndim > got.ndim else got)) < 2:
         return None  # equal numbers have any mean
     for what, done in (("mean", np.mean), ("sum", np.sum)):

@@ -117,14 +117,24 @@ def _scaled(wrong: list[Numbers]) -> Said:
         return "it sums where it should average", "It is too large by the number of rows."
     if are(lambda one: 1 / one.rows):
         return "it averages where it should sum", "It is too small by the number of rows."
-    if are(lambda one: one.rows / (one.rows - 1) if one.rows > 1 else None):
-        return "it divides by N - 1, where N belongs", "It is too large by N / (N - 1)."
-    if are(lambda one: (one.rows - 1) / one.rows):
-        return "it divides by N, where N - 1 belongs", "It is too small by (N - 1) / N."
     if are(lambda one: -one.rows):
         return "it sums where it should average, and the sign is wrong", (
             "It is minus the right result times the number of rows."
         )
+    return None
+
+
+def _divided(wrong: list[Numbers]) -> Said:
+    """By one too many or too few, seen where there is more than one row."""
+    several = [one for one in wrong if one.rows > 1]
+    factors = _factors(several) if len({one.rows for one in several}) > 1 else None
+    if not factors:
+        return None
+    shares = np.array([(one.rows - 1) / one.rows for one in several])
+    if np.allclose(factors, 1 / shares, rtol=1e-3):
+        return "it divides by N - 1, where N belongs", "It is too large by N / (N - 1)."
+    if np.allclose(factors, shares, rtol=1e-3):
+        return "it divides by N, where N - 1 belongs", "It is too small by (N - 1) / N."
     return None
 
 
@@ -301,8 +311,10 @@ def _another_function(wrong: list[Numbers]) -> Said:
             if np.isfinite(made).all() and np.allclose(made, got, rtol=1e-4, atol=1e-6):
                 return title, sentence
         for digits in range(5):
-            if np.allclose(got, want.round(digits), rtol=0, atol=1e-9):
-                to = f"to {digits} digits" if digits else "to a whole number"
+            units = got * 10**digits
+            near = np.abs(got - want).max() <= 0.5001 * 10.0**-digits
+            if near and np.allclose(units, units.round(), rtol=1e-6, atol=1e-6):
+                to = f"to {digits} digit{'s' * (digits > 1)}" if digits else "to a whole number"
                 return f"it is rounded {to}", "Return the number as it is."
     return None
 
@@ -328,6 +340,7 @@ FUNCTIONS = [
 
 PATTERNS = [
     _scaled,
+    _divided,
     _by_gamma,
     _offset,
     _another_function,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from rlx.course.exercise import GENERATED, Case, Exercise
+from rlx.course.exercise import Case, Exercise
 from rlx.course.observe import Observed, observe, random_numbers_kept, right, same_values
 
 
@@ -52,7 +52,7 @@ def tried(exercise: Exercise, answer: Callable) -> list[Trial]:
     cases, wanted = expected(exercise)
     found = [observe(exercise, answer, case) for case in cases]
     # Once more, to see whether it keeps something: half of the cases tell, and save time.
-    again = [observe(exercise, answer, case) for case in cases[: 10 + GENERATED // 2]]
+    again = [observe(exercise, answer, case) for case in cases[: 10 + exercise.count // 2]]
     again += found[len(again) :]
     return list(map(Trial, cases, found, wanted, again))
 

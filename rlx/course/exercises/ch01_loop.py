@@ -153,13 +153,21 @@ def _acting():
 
 
 def _played(answer, env, act, horizon):
-    states, actions, rewards, terminated = answer(env, act, horizon)
+    asked = 0
+
+    def counted(observation):
+        nonlocal asked
+        asked += 1
+        return act(observation)
+
+    states, actions, rewards, terminated = answer(env, counted, horizon)
     return {
         "states": states,
         "actions": actions,
         "rewards": rewards,
         "terminated": terminated,
         "the number of env.step calls": env.steps,
+        "the number of act calls": asked,
         "the number of env.reset calls": len(env.resets),
         "whether env.reset was given a seed": any(seed is not None for seed, _ in env.resets),
     }
@@ -573,12 +581,15 @@ def _looked_through(answer, env, keep):
     first, _ = wrapped.reset()
     shown = np.array(first)
     second, reward, terminated, truncated, _ = wrapped.step(1)
+    after = np.array(second)
+    third = np.array(wrapped.step(0)[0])
     space = wrapped.observation_space
     return {
         "the space's low": getattr(space, "low", space),
         "the space's high": getattr(space, "high", space),
         "the observation after reset": shown,
-        "the observation after step": np.array(second),
+        "the observation after step": after,
+        "the observation after another step": third,
         "the observation after reset, seen again after step": first,
         "the dtype of observations": str(np.asarray(second).dtype),
         "the reward": reward,

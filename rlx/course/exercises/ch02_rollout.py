@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rlx import plain
-from rlx.course.exercise import Exercise, fit
+from rlx.course.exercise import Exercise, Wrong, fit
 from rlx.course.exercises.ch01_loop import played_by, with_a_critic
 from rlx.rollout import Step
 
@@ -69,6 +69,14 @@ def _filled(answer, observations, rewards, episodes):
         row += 1
         executed += [True] * steps + [False]
     buffers[:] = 0.0  # as the next reset would
+    counts = {name: len(column) for name, column in table.items()}
+    if len(set(counts.values())) > 1:
+        raise Wrong(
+            "the columns are not equally long",
+            "A row has an entry in each of them. Yours hold "
+            + ", ".join(f"{count} {name}" for name, count in counts.items())
+            + ".",
+        )
     if len(table["actions"]) == len(executed):  # in an end row any will do: it is never executed
         kept = zip(table["actions"], executed)
         table["actions"] = [action for action, was in kept if was]

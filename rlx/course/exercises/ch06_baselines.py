@@ -212,6 +212,15 @@ def _(draw):
 
 
 value_loss.mistake(
+    "the mean error is taken off first",
+    "That is the variance of the error. A V that is too high by 5 everywhere costs nothing then, "
+    "and stays so.",
+    (
+        "((values - returns.detach()) / deviation).square().mean()",
+        "((values - returns.detach()) / deviation).var(correction=0)",
+    ),
+)
+value_loss.mistake(
     "a gradient flows into the returns",
     "The number is right. But returns may be made with the help of values (chapter 07 does so), "
     "and then this loss would pull the targets towards the guesses. They are measurements: "

@@ -211,6 +211,11 @@ the reward is left out
     A step brings a reward, and a new state. You compare only the two states.
     - rewards + gamma
     + gamma
+
+γ multiplies the row's own value
+    One step ahead counts γ: that is the next row. V(s) itself is now.
+    - rewards + gamma * ahead - values
+    + rewards + ahead - gamma * values
 """)
 
 
@@ -368,7 +373,37 @@ V(s) is subtracted: that is an advantage
     A return is asked for. Chapter 06 subtracts V(s) afterwards.
     - return returns
     + return returns - v
+
+the sum runs across the end of its episode
+    Rewards and values of the next episode are in it. At an end row it stops, and so does what
+    is carried: its own value is the last thing that counts.
+    - torch.where(end, v, rewards + gamma * returns.roll(-1))
+    + torch.cat([rewards[:-1] + gamma * returns[1:], v[-1:]])
+
+there is a value only where the episode's end has been reached
+    A sum of n rewards that stops in the middle of an episode does not know what comes next: that
+    is what V is for.
+    - returns = v
+    + returns = torch.where(end, v, 0.0)
 """)
+
+
+@n_step_returns.mistake(
+    "the value at the end is always discounted by γ to the power n",
+    "A sum that stops earlier, at an end row, has fewer rewards: its value is as many steps ahead "
+    "as there are rewards in the sum.",
+)
+def _always_n_ahead(rewards, values, end, terminated, gamma, n=None):
+    v = torch.where(terminated, 0.0, values)
+    n, found = len(v) if n is None else n, []
+    for t in range(len(v)):
+        total, k = 0.0, t
+        while not end[k] and k - t < n:
+            total, k = total + gamma ** (k - t) * rewards[k], k + 1
+        found.append(total + gamma**n * v[k])
+    return torch.stack(found)
+
+
 n_step_returns.mistake(
     "the discount counts from the top of the table",
     "You weigh the reward in row k by γ to the power k, for every t. Seen from row t it lies k - t "
@@ -552,6 +587,14 @@ the sign is turned round
     Positive means better than expected.
     - return advantages
     + return -advantages
+
+what is carried is never reset
+    The first row of an episode stands below the last of the one before it, and has nothing to do
+    with it: at each end row the carry starts again at 0.
+    - later = torch.where(end[t], 0.0, delta
+    + later = torch.where(end[t], later, delta
+    - advantages[t] = later
+    + advantages[t] = torch.where(end[t], 0.0, later)
 """)
 
 
@@ -843,6 +886,12 @@ the order is turned round
     + gae_lambda * (1 - gae_lambda) ** torch
     - gae_lambda ** (steps - 1)
     + (1 - gae_lambda) ** (steps - 1)
+
+all weights are scaled until they add up to 1
+    Then the short sums get a part of what belongs to the long ones. All that is left over is the
+    longest sum's.
+    - weights[-1] = gae_lambda ** (steps - 1)
+    + weights = weights / weights.sum()
 """)
 
 

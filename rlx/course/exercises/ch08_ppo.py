@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import chain, pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -193,7 +194,7 @@ def _(draw):
     old = -draw.floats(n, kinds="whole tenths").abs().to(dtype)
     moved = draw.one_of(0.3, 0.1, 0.6) * draw.floats(n, kinds="tenths whole").to(dtype)
     advantages = draw.floats(n, kinds="whole tenths wide").to(dtype)
-    low, high = draw.one_of(0.2, 0.1, 0.35), draw.one_of(0.2, 0.28, 0.5)
+    low, high = draw.one_of(0.2, 0.1, 0.35), draw.one_of(0.2, 0.28, 0.5, 2.5)
     return (
         (old + moved).requires_grad_(),
         old.requires_grad_(draw.flag()),
@@ -548,7 +549,7 @@ def _passed(answer, lengths: Tensor, k: int) -> dict:
     n, count = int(lengths.sum()), len(lengths)
     fragment = torch.arange(count).repeat_interleave(lengths)
     first = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
-    passes, dealt, randoms = [], [], []
+    passes, dealt, randoms, repeated = [], [], [], []
     seen = {
         "how many minibatches": k,
         "is every row in each pass": True,
@@ -557,6 +558,9 @@ def _passed(answer, lengths: Tensor, k: int) -> dict:
         "are the fragments whole, and in their order": True,
         "do minibatches hold as many fragments each, or one more": True,
     }
+    for _ in range(2):
+        torch.manual_seed(1)
+        repeated.append(answer(lengths.clone(), k))
     for _ in range(PASSES):
         found = answer(lengths.clone(), k)
         randoms.append(float(torch.rand(1)))
@@ -564,6 +568,11 @@ def _passed(answer, lengths: Tensor, k: int) -> dict:
             raise Wrong(
                 f"the result is a {type(found).__name__}, not a list of minibatches",
                 "A list of k tensors, each with the row numbers of one minibatch.",
+            )
+        if any(isinstance(batch, (list, tuple, np.ndarray)) for batch in found):
+            raise Wrong(
+                f"a minibatch is a {type(found[0]).__name__}, not a tensor",
+                "`torch.tensor(…)` makes one of a list of whole numbers.",
             )
         found = [torch.as_tensor(batch) for batch in found]
         for batch in found:
@@ -578,7 +587,7 @@ def _passed(answer, lengths: Tensor, k: int) -> dict:
                     f"Rows go from 0 to {n - 1}, yours from {batch.min()} to {batch.max()}.",
                 )
         if len(found) != k:
-            seen["how many minibatches"] = "another number"
+            seen["how many minibatches"] = len(found)
         everything = torch.cat(found) if found else torch.zeros(0, dtype=torch.long)
         times = torch.bincount(everything, minlength=n)
         seen["is every row in each pass"] &= bool((times > 0).all())
@@ -609,7 +618,12 @@ def _passed(answer, lengths: Tensor, k: int) -> dict:
             f != firsts[0] for f in firsts
         )
     seen["are torch's random numbers left to go on"] = len(set(randoms)) > 1
+    seen["does `torch.manual_seed` repeat the order"] = all(map(_equal, *repeated))
     return seen
+
+
+def _equal(one, other) -> bool:
+    return torch.equal(torch.as_tensor(one), torch.as_tensor(other))
 
 
 def _dealt(answer: Callable) -> Callable:
@@ -808,7 +822,7 @@ the last fragment is left out
 
 def _pull(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip: float) -> Tensor:
     """The slope of PPO's loss with respect to each row's log-probability: (N,) from three (N,)."""
-    ratio = torch.exp(logprobs - old_logprobs)
+    ratio = torch.exp(logprobs - old_logprobs).detach()
     stopped = torch.where(advantages > 0, ratio > 1 + clip, ratio < 1 - clip)
     return torch.where(stopped, 0.0, -ratio * advantages) / len(ratio)
 
@@ -854,7 +868,8 @@ def _(draw):
     old = -draw.floats(n, kinds="whole tenths").abs().to(dtype)
     moved = draw.one_of(0.3, 0.1, 0.6) * draw.floats(n, kinds="tenths whole").to(dtype)
     advantages = draw.floats(n, kinds="whole tenths wide").to(dtype)
-    return old + moved, old, advantages, draw.one_of(0.2, 0.1, 0.37)
+    logprobs = (old + moved).requires_grad_(draw.flag())
+    return logprobs, old, advantages, draw.one_of(0.2, 0.1, 0.37)
 
 
 pull.patches(r"""

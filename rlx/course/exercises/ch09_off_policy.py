@@ -278,7 +278,9 @@ def _():
 @effective_sample_size.inputs
 def _(draw):
     weights = draw.floats(draw.size(1, 500), kinds="whole tenths equal").abs()
-    return (draw.one_of(1.0, 0.1, 10.0) * weights.to(draw.one_of(torch.float32, torch.float64)),)
+    return (
+        draw.one_of(1.0, 0.1, 10.0, 1e-5) * weights.to(draw.one_of(torch.float32, torch.float64)),
+    )
 
 
 effective_sample_size.patches(r"""

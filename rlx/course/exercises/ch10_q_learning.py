@@ -62,6 +62,10 @@ def _chosen(answer, q: Tensor, epsilon: float | Tensor) -> dict:
                 f"Actions go from 0 to {actions - 1}, yours from {chosen.min()} to {chosen.max()}.",
             )
         found.append(chosen)
+    repeated = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        repeated.append(answer(many.clone(), each))
     rows = torch.stack(found).view(CALLS, states, EACH).transpose(0, 1)  # (states, CALLS, EACH)
     onehot = torch.nn.functional.one_hot(rows, actions).double()
     shares, best = onehot.mean((1, 2)), q.argmax(1)
@@ -79,6 +83,7 @@ def _chosen(answer, q: Tensor, epsilon: float | Tensor) -> dict:
             (away - away.mean(1, keepdim=True)).abs().max() < 0.3
         ),
         "are torch's random numbers left to go on": len(set(randoms)) > 1,
+        "does `torch.manual_seed` repeat the actions": torch.equal(*repeated),
     }
     if actions > 2 and (probable > 0.15).any():
         others = [
@@ -783,6 +788,12 @@ delta is always 1
     Where errors are large on purpose, delta is set to their size.
     - torch.where(size < delta, error**2 / 2, delta * (size - delta / 2))
     + torch.where(size < 1, error**2 / 2, size - 1 / 2)
+
+it is PyTorch's smooth_l1_loss
+    That is Huber's loss divided by delta: its line has the slope 1 everywhere. The same with
+    delta 1, and only then.
+    - (size - delta / 2)).mean()
+    + (size - delta / 2)).mean() / delta
 """)
 
 

@@ -13,11 +13,8 @@ from torch import Tensor
 
 from rlx import stats
 from rlx.course import faults
-from rlx.course.exercise import Exercise
+from rlx.course.exercise import Exercise, Wrong
 from rlx.envs.probes import KINDS
-
-# As they are now: later a learner's may stand in their place.
-library_mean, library_wilson = stats.interquartile_mean, stats.wilson
 
 
 def _text(text: str, size: int = 600) -> Tensor:
@@ -544,6 +541,18 @@ def _differences() -> Tensor:
     return torch.tensor(np.array(ends), dtype=torch.float32)
 
 
+def _drawn_with_rng(answer, a, b, statistic, level, rng):
+    before = rng.bit_generator.state
+    found = answer(a, b, statistic, level, rng)
+    if rng.bit_generator.state == before:
+        raise Wrong(
+            "nothing is drawn with `rng`",
+            "Whoever calls decides by it whether the same seeds are drawn again: "
+            "`rng.integers(…)` or `rng.choice(…)`, and no generator of your own.",
+        )
+    return found
+
+
 difference_interval = Exercise(
     "difference_interval",
     chapter="12",
@@ -551,7 +560,10 @@ difference_interval = Exercise(
     target="rlx.stats.difference_interval",
     adapt=_library_interval,
     train=_differences,
+    call=_drawn_with_rng,
     results=("low", "high"),
+    count=16,
+    time_limit=30.0,  # for a loop of 5,000 rounds
     also="`scipy.stats.bootstrap` draws in the same way, and has better intervals than these "
     'percentiles for few values (`method="BCa"`).',
     hints=(
@@ -571,8 +583,9 @@ def mean(values: np.ndarray) -> np.ndarray:
 
 
 def library_middle(values: np.ndarray) -> np.ndarray:
-    """The interquartile mean of (seeds, …)."""
-    return library_mean(values)
+    """The interquartile mean of (seeds, …), ten times as fast as the library's for one column."""
+    cut = len(values) // 4
+    return np.sort(values, axis=0)[cut : len(values) - cut].mean(axis=0)
 
 
 # Tables whose interval is the same for everybody, whatever seeds are drawn, and so are those of the
@@ -781,6 +794,13 @@ def _():
     return a, b, band, [2, 3]
 
 
+@first_alarm.case("three experiments: nothing at first, later in the first and the second")
+def _():
+    a = np.array([[3.0, 1.0, 6.0, 6.0], [3.0, 1.0, 2.0, 7.0], [3.0, 1.0, 2.0, 2.0]]).T.copy()
+    b = np.array([[1.0, 2.0, 1.0, 1.0], [1.0, 2.0, 2.0, 1.0], [1.0, 2.0, 2.0, 2.0]]).T.copy()
+    return a, b, band, [2, 3, 4]
+
+
 @first_alarm.inputs
 def _(draw):
     most, experiments = draw.integer(2, 9), draw.size(1, 40)
@@ -844,4 +864,10 @@ each look forgets the seeds before it
     + for j, k in zip([0, *looks], looks):
     - interval(a[:k], b[:k])
     + interval(a[j:k], b[j:k])
+
+the first alarm stops all experiments
+    Each experiment is somebody's own: those without an alarm go on to the next look.
+    - return first
+    +     if alarm.any(): break
+    +     return first
 """)

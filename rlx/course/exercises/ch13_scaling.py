@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlx.course.exercise import Exercise
+from rlx.course.exercise import Exercise, Wrong
 
 
 def _sync() -> Tensor:
@@ -46,12 +46,24 @@ def _as_spawn(answer):
     return spawn
 
 
+def _plain_ints(answer, seed, n, key) -> list[int]:
+    found = answer(seed, n, key)
+    kinds = {type(one).__name__ for one in found} - {"int"} if isinstance(found, list) else set()
+    if kinds or isinstance(found, np.ndarray):
+        raise Wrong(
+            f"the seeds are {min(kinds or {'an array'})}, not plain ints in a list",
+            "gymnasium's `reset(seed=…)` takes nothing but an int: `int(number)` makes one.",
+        )
+    return found
+
+
 spawn_seeds = Exercise(
     "spawn_seeds",
     chapter="13",
     reference=_spawn_seeds,
     target="rlx.seeding.spawn",
     adapt=_as_spawn,
+    call=_plain_ints,
     train=_sync,
     also="`SeedSequence(seed).spawn(n)` gives n sequences, for generators of their own "
     "(`default_rng(sequence)`). Environments want plain numbers.",
@@ -122,6 +134,12 @@ numbers of 64 bits are cut off
     `generate_state(n)` gives 32 bits each, and that is what a seed can use.
     - generate_state(n)
     + generate_state(n, np.uint64) % 2**32
+
+the highest bit is left out, not the lowest
+    `% 2**31` keeps the lower 31 bits, and so would do. But everybody has to come to the same
+    numbers: `>> 1`.
+    - >> 1
+    + % 2**31
 """)
 
 
@@ -294,6 +312,21 @@ state and next state are exchanged
     - return np.concatenate(states), np.concatenate(next_states)
     + return np.concatenate(next_states), np.concatenate(states)
 """)
+
+
+@valid_rows.mistake(
+    "the rows that are kept are those of the environment's own array",
+    "`observation[b]` is a view of it: at the next step all of your rows become other numbers. "
+    "Keep copies: `next_observation.copy()`.",
+)
+def _views(observation, steps, ghost):
+    states, next_states = [], []
+    for next_observation, ended in steps:
+        for b in np.flatnonzero(~ghost):
+            states.append(observation[b])
+            next_states.append(next_observation[b])
+        observation, ghost = next_observation, ended.copy()
+    return tuple(np.array(rows).reshape(-1, observation.shape[1]) for rows in (states, next_states))
 
 
 @valid_rows.mistake(
@@ -655,7 +688,7 @@ def _(draw):
     n = draw.size(2, 40)
     workers = np.array([draw.integer(1, 9) for _ in range(n)])
     workers[0], workers[1] = draw.integer(1, 3), draw.integer(4, 12)
-    stays, shared = draw.integer(1, 9), draw.integer(1, 20)
+    stays, shared = draw.integer(0, 9), draw.integer(1, 20)
     error = draw.floats(n, kinds="tenths").double().numpy() / 100
     return workers, (stays + shared / workers) * (1 + error.clip(-0.05, 0.05))
 

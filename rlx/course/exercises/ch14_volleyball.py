@@ -229,9 +229,13 @@ class _Court:
         self.lead, self.slope, self.luck = lead, slope, luck
 
     def __call__(self, on_right) -> np.ndarray:
-        on_right = np.asarray(on_right)
-        if on_right.dtype != bool or on_right.shape != self.luck.shape:
-            raise ValueError(f"play needs True or False for each of the {len(self.luck)} games")
+        array = isinstance(on_right, np.ndarray)
+        if not array or on_right.dtype != bool or on_right.shape != self.luck.shape:
+            what = f"of {on_right.dtype}, {on_right.shape}" if array else type(on_right).__name__
+            raise Wrong(
+                "`play` is not given a bool array with an entry for each game",
+                f"There are {len(self.luck)} games, all played at once; it was given {what}.",
+            )
         return np.where(on_right, self.lead, -self.lead) + self.slope + self.luck
 
 
