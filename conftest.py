@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT / "tools"))
 
+from compared import SANITIZED  # noqa: E402
 from kernel_env import KERNEL_ENV  # noqa: E402
 
 # Before anything imports torch, and inherited by the kernels and by other child processes.
@@ -41,12 +42,7 @@ def pytest_configure(config):
     def __init__(self, *args, **kwargs):
         original(self, *args, **kwargs)
         self.skip_compare += ("stderr",)  # progress bars, and warnings of other people's code
-        self.sanitize_patterns[r' style="[^"]*"'] = ""  # what is said, not how it looks
-        # A picture is compared by what it says in words: its pixels depend on the machine's fonts.
-        self.sanitize_patterns[r' src="data:image/[^"]*"'] = ""
-        # The library's source, beside the learner's after a right answer: it may change.
-        self.sanitize_patterns[r"(?s)<details><summary>Yours beside.*?</details>"] = ""
-        self.sanitize_patterns[r"\b0x[0-9a-f]{6,16}\b"] = "0xADDRESS"  # as tools/run_notebooks.py
+        self.sanitize_patterns.update(SANITIZED)
 
     kernel.RunningKernel.execute_cell_input = execute_cell_input
     plugin.IPyNbFile.__init__ = __init__

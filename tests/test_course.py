@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from compared import sanitized
 
 pytest.importorskip("ipywidgets")
 
@@ -665,6 +666,16 @@ def test_a_number_stands_beside_its_verdict(capsys, value, limits, line):
 def test_a_number_needs_a_limit(limits):
     with pytest.raises(TypeError, match="above, at_least, below, at_most"):
         measured("x", 1.0, **limits)
+
+
+def test_notebooks_are_compared_by_the_verdict_and_not_by_the_number(capsys):
+    def said(value):
+        measured("with memory: x", value, above=0.9)
+        measured("the difference", (value - 1, value), at_least=-1, at_most=1)
+        return sanitized(capsys.readouterr().out)
+
+    assert said(0.93) == said(0.95) != said(0.89)
+    assert sanitized("steps: 384, of 400: True") == "steps: 384, of 400: True"
 
 
 # ---------------------------------------------------------------------------- predict

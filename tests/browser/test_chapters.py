@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from compared import sanitized
 from run_notebooks import normalised
 
 pytestmark = pytest.mark.browser
@@ -34,5 +35,5 @@ def said(path):
         if "nbval-check-output" in cell.metadata.get("tags", []):
             printed = [output.text for output in cell.outputs if output.output_type == "stream"]
             shown = [output.data["text/plain"] for output in cell.outputs if "data" in output]
-            found[cell.id] = ["".join(printed), *shown]
+            found[cell.id] = [sanitized(text) for text in ("".join(printed), *shown)]
     return found
