@@ -19,7 +19,7 @@ from class_report import Alike, report
 from class_report import page as html_page
 from make_exercises import stale
 
-from rlx.course import NotYet, check, hint
+from rlx.course import NotYet, check, exam, hint
 from rlx.course.checking import examine
 from rlx.course.exercise import load, source
 from rlx.course.progress import counts, passed
@@ -251,6 +251,30 @@ def test_a_report_for_the_terminal_and_one_for_the_browser(room):
     page = (room.course / "grading/class/05_reinforce.html").read_text(encoding="utf-8")
     assert "<b>5 of 8</b> every step gets the return of the whole episode" in page
     assert load()["reward_to_go"].mistakes[0].why.split(".")[0] in page
+
+
+def test_a_part_of_the_points_is_told(room):
+    room.add("fay", graded=False)
+    notebook = nbformat.read(ROOT / "exercises/05_reinforce/05_reinforce.ipynb", as_version=4)
+    checked = next(each for each in notebook.cells if each.id == "check-noise")
+    checked.source, checked.execution_count = "1.5", 1
+    data = {"text/plain": "1.5"}
+    checked.outputs = [nbformat.v4.new_output("execute_result", data=data, execution_count=1)]
+    room.write("autograded", "fay", notebook)
+    told = report(room.course, room.chapter).said("noise").items()
+    assert {said.title: names for said, names in told} == {"1.5 of 3 points": ["fay"]}
+
+
+def test_a_harder_question_that_is_required_has_to_be_written():
+    def normalize_middle(x):
+        raise NotImplementedError
+
+    assert check(normalize_middle) is None
+    with pytest.raises(NotYet):
+        check(normalize_middle, required=True)
+    assert exam.check(normalize_middle) is None
+    with pytest.raises(NotYet):
+        exam.check(normalize_middle, required=True)
 
 
 def test_what_a_student_writes_is_text_on_the_page(room):

@@ -38,7 +38,7 @@ SIGNS = {"passed": "✓", "unwritten": "…", "missing": " "}  # all else is ✗
 class Outcome:
     """What the check of one exercise said of one student's answer."""
 
-    kind: str  # as a card's, or "error", or "missing": the cell was not run
+    kind: str  # as a card's, or "error", "part" of the points, "missing": the cell was not run
     title: str = ""
 
 
@@ -124,11 +124,13 @@ def outcome(cell, exercise):
     """What a check cell says, of a notebook that was run."""
     if cell is None:
         return Outcome("missing")
-    said, error = None, None
+    said, error, part = None, None, None
     for output in cell.get("outputs", []):
         if output.output_type == "error":
             error = f"{output.ename}: {output.evalue}".strip().splitlines()[0][:120]
         text = "".join(output.get("data", {}).get("text/plain", "")).lstrip()
+        if output.output_type == "execute_result":
+            part = number(text)  # nbgrader takes it for the points
         card = re.match(r"(\S) (\w+): (.+)", text)
         if card and card[1] in MARKS and card[2] == exercise:
             markup = "".join(output["data"].get("text/html", ""))
@@ -138,7 +140,17 @@ def outcome(cell, exercise):
         return said
     if error:  # of a test without cards, or one that the answer never reached
         return Outcome("error", error)
+    points = nbgrader(cell, "points") or 0
+    if part is not None and part < points:
+        return Outcome("part", f"{part:g} of {points:g} points")
     return Outcome("passed" if cell.get("execution_count") else "missing")
+
+
+def number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def answers(notebook, exercises):

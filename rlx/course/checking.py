@@ -19,13 +19,13 @@ from rlx.course.observe import (
 from rlx.course.trials import expected, tried
 
 
-def check(answer: Callable, name: str | None = None) -> None:
+def check(answer: Callable, name: str | None = None, required: bool = False) -> None:
     """Try your `answer` to the exercise that has its name (or `name`), and show what is found.
 
     Returns None if it is right, and notes it for `progress()`. Otherwise raises NotYet, so that
-    what comes after, which would use it, does not run (an optional one may stay unwritten). Your
-    function is given copies: nothing it does to its inputs, to random numbers or to the screen
-    reaches the notebook."""
+    what comes after, which would use it, does not run. An optional one may stay unwritten, unless
+    it is `required`: a teacher gives points for it. Your function is given copies: nothing it does
+    to its inputs, to random numbers or to the screen reaches the notebook."""
     load()
     if not callable(answer):
         raise TypeError(
@@ -38,7 +38,7 @@ def check(answer: Callable, name: str | None = None) -> None:
         progress.count(card.exercise, checks=1)
     if card.passed:
         card.notes += progress.record(card.exercise)
-    left_out = find(card.exercise).optional and card.kind == "unwritten"
+    left_out = find(card.exercise).optional and not required and card.kind == "unwritten"
     if left_out:
         card.sentences.append("It is optional, and worth no points.")
     raised = not card.passed and not left_out
