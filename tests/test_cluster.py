@@ -31,7 +31,9 @@ from rlx.seeding import random_states, seed_all, set_random_states, spawn, undis
 
 pytest.importorskip("ray")
 
-from rlx.cluster import ClusterAgent, local, player
+import ray
+
+from rlx.cluster import ClusterAgent, forked, local, player
 
 pytestmark = pytest.mark.slow
 
@@ -144,6 +146,12 @@ def same(one, two, names=EVERY):
         assert all(torch.equal(a, b) for a, b in pairs), name
     assert one.lengths == two.lengths
     assert one.finished == two.finished
+
+
+def ask(agent, function):
+    """What it returns in each worker's process."""
+    actors = [worker.actor for worker in agent.sampler.workers]
+    return ray.get([actor.__ray_call__.remote(lambda _: function()) for actor in actors])
 
 
 class OneAfterAnother:
@@ -305,12 +313,12 @@ def test_no_row_is_lost_or_doubled_or_wrong_however_workers_die(four, how, capsy
 def test_a_worker_that_hangs_is_ended_and_replaced(agent, wish, capsys):
     policy = policy_of(agent)
     agent(policy).segment(5)
-    agent.sampler.timeout = 5
+    agent.sampler.timeout = 3
     wish.write_text("hang")
     rollout = agent(policy).segment(20)
     assert all(38 <= (rollout.worker == k).sum() <= 42 for k in range(2))
     (line,) = capsys.readouterr().err.splitlines()
-    assert "gave no answer in timeout=5 seconds, and was ended" in line
+    assert "gave no answer in timeout=3 seconds, and was ended" in line
 
 
 def test_a_worker_that_dies_again_and_again_is_said_to(ray_here, tmp_path, monkeypatch):
@@ -323,6 +331,43 @@ def test_a_worker_that_dies_again_and_again_is_said_to(ray_here, tmp_path, monke
 class Deadly(Ledger):
     def step(self, action):
         os._exit(1)
+
+
+# ---------------------------------------------------------------------- forks
+
+
+def drawn():
+    env = Ledger()
+    env.pid = np.random.randint(2**24)  # noqa: NPY002  the old ones are shared, too
+    return env
+
+
+def surroundings():
+    other = getattr(sys.modules.get("sitecustomize"), "__file__", "")
+    return os.environ["PYTHONPATH"], other, signal.getsignal(signal.SIGCHLD)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start by themselves")
+def test_workers_are_forked_and_have_nothing_else_in_common(ray_here):
+    with ClusterAgent(drawn, workers=2, seed=0) as agent:
+        assert set(ask(agent, os.getppid)) == {local._ours["forking"].pid}
+        rollout = agent(policy_of(agent)).segment(1)
+        assert len(set(rollout.states[:, 2].tolist())) == 2
+        for path, other, handler in ask(agent, surroundings):
+            assert path.split(os.pathsep) == [folder or os.getcwd() for folder in sys.path]
+            assert not other.startswith(forked.__path__[0])
+            assert handler == signal.SIG_DFL
+
+
+def test_a_sitecustomize_of_ones_own_is_found_behind_ours(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("print('mine', __file__)")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([forked.__path__[0], str(tmp_path)])}
+    for script in ("script.py", "default_worker.py"):  # there is nobody to fork this one
+        (tmp_path / script).write_text("print('ran')")
+        run = subprocess.run([sys.executable, script], cwd=tmp_path, env=env, capture_output=True)
+        assert run.stdout.decode() == f"mine {tmp_path / 'sitecustomize.py'}\nran\n"
+        assert run.returncode == 0
+        assert not run.stderr
 
 
 # ---------------------------------------------------------------------- errors
@@ -362,9 +407,9 @@ def broken():
         (ledgers, {"address": "auto"}, RuntimeError, "Close the agents without an address first"),
         (
             ledgers,
-            {"start_timeout": 4, "resources": {"moon": 1}},
+            {"start_timeout": 1, "resources": {"moon": 1}},
             RuntimeError,
-            "worker 0 did not start within start_timeout=4",
+            "worker 0 did not start within start_timeout=1",
         ),
     ],
 )
@@ -500,23 +545,31 @@ def test_an_interrupt_ends_training_and_the_next_goes_on(tmp_path):
 
 def test_a_node_dies(tmp_path):
     script = """
-        import ray, shutil, tempfile, test_cluster as t
+        import os, ray, shutil, tempfile, test_cluster as t
         from ray.cluster_utils import Cluster
         folder = tempfile.mkdtemp(dir="/tmp")  # the names of its sockets must be short
         print(folder, flush=True)
         noted = t.Path("/tmp/ray/ray_current_cluster")  # its address, whatever it is told
         before = noted.parent.exists()
         noted.parent.mkdir(exist_ok=True)
-        cluster = Cluster(True, head_node_args={"num_cpus": 0, "temp_dir": folder})
-        first = cluster.add_node(num_cpus=2)
-        with t.ClusterAgent(t.ledgers, workers=2, seed=0, address=cluster.address) as agent:
+        names = {"PYTHONPATH": os.environ["PYTHONPATH"]}
+        forking = t.forked.start(folder, names)
+        os.environ.update(names)
+        cluster = Cluster(True, head_node_args={"num_cpus": 1, "temp_dir": folder})
+        second = cluster.add_node(num_cpus=1)
+        one_each = dict(workers=2, num_cpus=0.5, scheduling_strategy="SPREAD")
+        with t.ClusterAgent(t.ledgers, seed=0, address=cluster.address, **one_each) as agent:
             policy, books = t.policy_of(agent), t.Books()
             books.policies = {1: policy, 2: policy}  # the first evaluation notes its memory
+            assert t.ask(agent, os.getppid) == [forking.pid] * 2
             for k in range(12):
                 books.enter(agent(policy).segment(10))
                 if k == 5:
-                    cluster.add_node(num_cpus=2)
-                    cluster.remove_node(first, allow_graceful=False)
+                    forking.stdin.close()
+                    forking.wait()  # from here on workers start by themselves
+                    cluster.remove_node(second, allow_graceful=False)
+            parents = t.ask(agent, os.getppid)
+            assert len(set(parents)) == 2, (parents, forking.pid)
         print("lives", len(books.next), flush=True)
         ray.shutdown()
         cluster.shutdown()
@@ -530,6 +583,6 @@ def test_a_node_dies(tmp_path):
         if run.wait(60) == 0 or "timed out during startup" not in out:
             break  # otherwise the machine was too busy for the 30 seconds that Ray gives a node
     assert run.returncode == 0, out
-    assert "lives 8" in out, out  # two workers, two environments each, twice
-    assert out.count("takes its place") == 2
+    assert "lives 6" in out, out  # two workers, and one anew, with two environments each
+    assert out.count("takes its place") == 1
     gone(run, folder)

@@ -17,6 +17,8 @@ import ray
 from ray._private import node, ray_constants
 from ray._private import worker as rays_worker
 
+from rlx.cluster import forked
+
 PREFIX = "rlx-ray-"
 SECRET = secrets.token_hex(32)  # one for each process: Ray reads it once
 _users: set[int] = set()  # samplers on the Ray that we started; it stops with the last of them
@@ -58,7 +60,7 @@ def _start(again: bool = True) -> None:
     folder = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
     _ours.update(folder=folder, lock=_lock(folder))
     try:
-        with _private():
+        with _private(folder):
             ray.init(
                 include_dashboard=False,
                 _node_ip_address="127.0.0.1",
@@ -76,12 +78,15 @@ def _start(again: bool = True) -> None:
 def _stop() -> None:
     if ray.is_initialized():
         ray.shutdown()
+    if forking := _ours.pop("forking", None):
+        forking.stdin.close()
+        forking.wait()
     shutil.rmtree(_ours.pop("folder"), ignore_errors=True)
     os.close(_ours.pop("lock"))
 
 
 @contextlib.contextmanager
-def _private() -> Iterator[None]:
+def _private(folder: str) -> Iterator[None]:
     """Ray starts here as it does on a Mac: for this machine only. (Elsewhere it takes 127.0.0.1 for
     a slip, and listens to the network.) A secret of its own keeps other users of the machine out.
 
@@ -94,6 +99,8 @@ def _private() -> Iterator[None]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
     }
+    if sys.platform == "linux":
+        _ours["forking"] = forked.start(folder, names)
     nothing = lambda *_, **__: None  # noqa: E731
     inner = [
         (ray_constants, "ENABLE_RAY_CLUSTER", False),
