@@ -41,5 +41,5 @@ def number(value: float) -> str:
     if value.is_integer():
         return f"{value:,.0f}"
     if size < 0.005:
-        return f"{value:.0e}"
+        return f"{value:.1g}"
     return f"{value:,.{2 if size < 10 else 1 if size < 1000 else 0}f}"
