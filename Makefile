@@ -34,7 +34,7 @@ help:
 	@echo 'make test        everything CI runs: check, learning, notebooks, solutions, browser'
 	@echo 'make notebooks   run the notebooks again, save them tidily, list their terms    (ONLY="path …")'
 	@echo 'make exercises   write exercises/ from solutions/, and install nbgrader    (SEED=7: other numbers)'
-	@echo 'make handout     what students get: build/handout.zip    (CHAPTERS="00 01 02" SEED=7 EXAM=1)'
+	@echo 'make handout     what students get: build/handout.zip    (CHAPTERS="00 01 02" SEED=7 EXAM=1 GITHUB=1)'
 	@echo 'make class       who solved what, which mistakes were made by how many    (CHAPTER=05_reinforce)'
 	@echo 'make book        the course as a website, to read: build/book/index.html'
 	@echo 'make bench       measure rlx beside its peers'
@@ -122,7 +122,7 @@ exercises: $(VENV)/.classroom
 
 # docs/teaching.md says what is in it.
 handout: $(VENV)/.course $(if $(SEED),exercises)
-	@$(PY) tools/handout.py --chapters "$(CHAPTERS)" $(if $(EXAM),--exam)
+	@$(PY) tools/handout.py --chapters "$(CHAPTERS)" $(if $(EXAM),--exam) $(if $(GITHUB),--github)
 
 # From what grading has left: docs/teaching.md
 class: $(VENV)/.classroom

@@ -44,6 +44,12 @@ c.GenerateAssignment.preprocessors = [
     *GenerateAssignment.preprocessors.default(),
 ]
 c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("your turn")'}
+# The zip with all submissions that Moodle gives: `Ada Lovelace_101_assignsubmission_file_/…`.
+c.ZipCollectApp.downloaded_directory = "grading/downloaded"
+c.FileNameCollectorPlugin.named_regexp = (
+    r".*?(?P<first_name>[^/_]+) (?P<last_name>[^/_]+)_(?P<student_id>\d+)_assignsubmission_file_/?"
+    r"(?P<file_id>\w+)"
+)
 c.OverwriteCells.add_missing_cells = True  # a graded cell that was deleted comes back
 c.ExecutePreprocessor.timeout = 120  # seconds for a cell, as in the tests of the solutions
 c.Autograde.autograde_preprocessors = [

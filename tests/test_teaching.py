@@ -15,6 +15,7 @@ import handout
 import nbformat
 import pytest
 import torch
+import yaml
 from class_report import Alike, report
 from class_report import page as html_page
 from make_exercises import stale
@@ -528,3 +529,85 @@ def test_the_seed_draws_other_inputs():
     finally:
         use_seed(0)
     assert [case.choices for case in expected(load()["noise"])[0]] == before
+
+
+# ---------------------------------------------------------------------- collecting, and GitHub
+
+
+@pytest.mark.slow
+def test_the_zip_of_moodle_is_collected(tmp_path):
+    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
+    (tmp_path / "tools").symlink_to(ROOT / "tools")
+    name = "05_reinforce"
+    folder = tmp_path / "grading/downloaded" / name / "archive"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "all.zip", "w") as archive:
+        for where in (
+            f"Ada Lovelace_101_assignsubmission_file_/{name}.ipynb",
+            f"Grace Brewster Hopper_102_assignsubmission_file_/{name}.ipynb",
+            f"Alan Turing_103_assignsubmission_file_{name}.ipynb",
+            f"Zoë O'Neill-Ng_104_assignsubmission_file_/{name} (1).ipynb",  # as browsers rename
+        ):
+            archive.writestr(where, where)
+    nbgrader(tmp_path, "zip_collect", name)
+    found = {
+        path.relative_to(tmp_path / "grading/submitted").as_posix(): path.read_text("utf-8")[:3]
+        for path in tmp_path.glob("grading/submitted/*/*/*.ipynb")
+    }
+    assert found == {
+        f"101/{name}/{name}.ipynb": "Ada",
+        f"102/{name}/{name}.ipynb": "Gra",
+        f"103/{name}/{name}.ipynb": "Ala",
+        f"104/{name}/{name}.ipynb": "Zoë",
+    }
+
+
+@pytest.mark.slow
+def test_a_push_is_commented_with_the_cards(tmp_path):
+    """What the workflow runs, where `gh` only keeps what it is given."""
+    handout.write(ROOT, tmp_path / "repo", ["01", "05"], github=True)
+    repo = tmp_path / "repo"
+    path = repo / "exercises/05_reinforce/05_reinforce.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    cells = {each.id: each for each in notebook.cells}
+    cells["reward_to_go"].source = WHOLE
+    cells["normalize"].source = "def normalize(x):\n    return x.normalized()  # ```"
+    cells["noise"].source = source(load()["noise"].reference).replace("_noise", "noise")
+    cells["imports"].source += "\nfrom torch import Tensor"
+    keep = [each for each in notebook.cells if each.id.startswith("check-") or each.id in cells]
+    last = next(k for k, each in enumerate(keep) if each.id == "train-task")
+    notebook.cells = [*keep[:last], cells["noise"], cells["check-noise"]]  # nothing is trained
+    nbformat.write(notebook, path)
+
+    workflow = yaml.safe_load((repo / ".github/workflows/check.yml").read_text(encoding="utf-8"))
+    steps = [step["run"] for step in workflow["jobs"]["check"]["steps"] if "run" in step]
+    assert steps[0] == "make .venv/.course TORCH=cpu"
+    assert ".venv/.course:" in (repo / "Makefile").read_text("utf-8").replace("$(VENV)", ".venv")
+    (repo / ".venv/bin").mkdir(parents=True)
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    (bin_ / "gh").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > given\n')
+    (bin_ / "gh").chmod(0o755)
+    python = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'  # a link would lose its packages
+    (repo / ".venv/bin/python").write_text(python)
+    (repo / ".venv/bin/python").chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(bin_), os.environ["PATH"]]),
+        "PYTHONPATH": str(repo),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+        "GITHUB_REPOSITORY": "class/ada",
+        "GITHUB_SHA": "abc",
+    }
+    for step in steps[1:]:
+        subprocess.run(["bash", "-e", "-c", step], cwd=repo, env=environment, check=True)
+    cards = (repo / "cards.md").read_text(encoding="utf-8")
+    assert (tmp_path / "summary").read_text(encoding="utf-8") == cards
+    given = (repo / "given").read_text().split()
+    assert given[:2] == ["api", "repos/class/ada/commits/abc/comments"]
+    assert given[2:] == ["--silent", "--field", "body=@cards.md"]
+    assert cards.startswith("## 05_reinforce: 3 of 9 points\n\n```\n✗ reward_to_go: every step")
+    assert "✓ noise: right" in cards
+    assert "… policy_gradient_loss: not written yet" in cards
+    assert "01_loop" not in cards
+    assert cards.count("````") == 2  # around the card that holds three backticks

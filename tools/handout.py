@@ -1,6 +1,6 @@
 """Write what students get: rlx, and the notebooks and exercises of the chapters released so far.
 
-    python tools/handout.py [--chapters "00 01 02"] [--exam] [--target build/handout]
+    python tools/handout.py [--chapters "00 01 02"] [--exam] [--github] [--target …]
 
 A folder, and a zip of it. Without solutions/, tests, and history; without the exercises of later
 chapters. With --exam, without hints, mistakes, references and the chapters' own notebooks:
@@ -29,6 +29,7 @@ ALWAYS = (
     "environment.yml",
     "main.py",
     "pyproject.toml",
+    "tools/cards.py",
     "tools/jupyter/",
     "tools/stage",
     "tools/venv",
@@ -216,7 +217,7 @@ def used(tree):
 # ---------------------------------------------------------------------- writing
 
 
-def write(root, target, chapters, exam=False):
+def write(root, target, chapters, exam=False, github=False):
     """The names of the files that were written under `target`, which is made anew."""
     if target.exists():
         if not (target / "README.md").is_file() or (target / ".git").exists():
@@ -239,6 +240,11 @@ def write(root, target, chapters, exam=False):
         if text is not None:
             path.write_text(text, encoding="utf-8")
     first = next((name for name in sorted(names, key=order) if name.endswith(".ipynb")), "")
+    if github:
+        workflow = ".github/workflows/check.yml"
+        (target / workflow).parent.mkdir(parents=True)
+        shutil.copy(root / "docs/classroom/check.yml", target / workflow)
+        names.append(workflow)
     made = {
         "Makefile": makefile((root / "Makefile").read_text(encoding="utf-8"), first),
         "README.md": readme(chapters, exam, names),
@@ -264,6 +270,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--chapters", default="", help='their numbers, "00 01 02"; default: all')
     parser.add_argument("--exam", action="store_true", help="without hints and references")
+    parser.add_argument("--github", action="store_true", help="with a workflow that checks pushes")
     parser.add_argument("--target", type=Path, default=ROOT / "build" / "handout")
     arguments = parser.parse_args()
     known = [number for number, *_ in CHAPTERS]
@@ -271,7 +278,7 @@ def main():
     if unknown := sorted(set(chapters) - set(known)):
         print(f"no chapter {' '.join(unknown)}; there are {' '.join(known)}", file=sys.stderr)
         return 1
-    names = write(ROOT, arguments.target, chapters, arguments.exam)
+    names = write(ROOT, arguments.target, chapters, arguments.exam, arguments.github)
     path = zipped(arguments.target, names)
     size = path.stat().st_size / 1e6
     print(f"{path}: {len(names)} files, {size:.1f} MB, chapters {' '.join(chapters)}")
