@@ -562,6 +562,17 @@ def test_the_zip_of_moodle_is_collected(tmp_path):
     }
 
 
+def test_the_late_penalty_of_the_guide():
+    text = (ROOT / "docs/teaching.md").read_text(encoding="utf-8")
+    (block,) = (b for b in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "ADay" in b)
+    exec(block, scope := {})
+    penalty = scope["ADay"]().late_submission_penalty
+    assert penalty("ada", 9.0, 49 * 3600) == pytest.approx(2.7)  # two days and an hour
+    assert penalty("ada", 9.0, 24 * 3600) == pytest.approx(0.9)
+    assert penalty("ada", 9.0, 0) == 0
+    assert penalty("ada", 9.0, 30 * 24 * 3600) == 9
+
+
 @pytest.mark.slow
 def test_a_push_is_commented_with_the_cards(tmp_path):
     """What the workflow runs, where `gh` only keeps what it is given."""
