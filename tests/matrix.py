@@ -31,9 +31,17 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+# Its updates are A2C's where it plays in this process (test_sampler.py): the quick half will do.
+ONLY = {"impala": "vector"}
+
+
 def cells(*axes: object) -> pytest.MarkDecorator:
     """One test for each combination, named after it: ppo-gru-both-vector-seed0."""
-    combinations = list(itertools.product(*axes))
+    combinations = [
+        combination
+        for combination in itertools.product(*axes)
+        if ONLY.get(combination[0], combination[3]) == combination[3]
+    ]
     names = [
         "-".join(part if isinstance(part, str) else f"seed{part}" for part in combination)
         for combination in combinations

@@ -1,6 +1,7 @@
 """The policy-gradient algorithms: what one update does to the parameters, and what it must not."""
 
 import copy
+import itertools
 import math
 from functools import partial
 from types import SimpleNamespace
@@ -14,15 +15,15 @@ from torch.distributions import Categorical
 import rlx
 from rlx import functional
 from rlx.agent import Runner
-from rlx.algos import A2C, PPO, REINFORCE, ActorCritic, OffPAC
+from rlx.algos import A2C, IMPALA, PPO, REINFORCE, ActorCritic, OffPAC
 from rlx.algos.base import Targets
 from rlx.distributions import SquashedNormal
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
 
-ALL = (REINFORCE, ActorCritic, A2C, PPO, OffPAC)
-WITH_VALUE = (ActorCritic, A2C, PPO, OffPAC)
-BOOTSTRAPPING = (A2C, PPO, OffPAC)
-ON_SEGMENTS = (A2C, PPO)
+ALL = (REINFORCE, ActorCritic, A2C, PPO, OffPAC, IMPALA)
+WITH_VALUE = (ActorCritic, A2C, PPO, OffPAC, IMPALA)
+BOOTSTRAPPING = (A2C, PPO, OffPAC, IMPALA)
+ON_SEGMENTS = (A2C, PPO, IMPALA)
 # One gradient step: there are four episodes.
 ONE_STEP = {PPO: dict(epochs=1, minibatches=1), OffPAC: dict(batch_size=4)}
 
@@ -156,6 +157,8 @@ def serve(monkeypatch):
     def serve(rollout):
         for verb in ("segment", "episodes"):
             monkeypatch.setattr(Runner, verb, lambda self, *args, **kwargs: rollout)
+        late = rollout.replace(staleness=torch.ones(len(rollout)))
+        monkeypatch.setattr(Runner, "stream", lambda self, *args: itertools.repeat(late))
 
     return serve
 
@@ -220,25 +223,32 @@ def estimates(episode, values, lambda_):
     return advantages, [advantage + value for advantage, value in zip(advantages, v)]
 
 
-def corrected(episode, values, logprobs):
-    """V-trace, straight from its equation: v_s = V_s + Σ_t γ^{t-s} (Π c_i) δ_t, λ = 1."""
+def corrected(episode, values, logprobs, lambda_=1.0):
+    """V-trace, straight from its equation: v_s = V_s + Σ_t (γ λ)^{t-s} (Π c_i) δ_t. Advantages with
+    their weights, targets, and the weights."""
     v = [value.item() for value in values]
     if episode.terminated:
         v[-1] = 0.0
     weight = [min(1.0, math.exp(lp.item() - mu.item())) for lp, mu in zip(logprobs, episode.mu)]
+    weight = weight[: episode.steps]
     targets = []
     for s in range(episode.steps + 1):
         target, product = v[s], 1.0
         for t in range(s, episode.steps):
             delta = weight[t] * (episode.rewards[t] + GAMMA * v[t + 1] - v[t])
             target += GAMMA ** (t - s) * product * delta
-            product *= weight[t]
+            product *= lambda_ * weight[t]
         targets.append(target)
     advantages = [
-        weight[t] * (episode.rewards[t] + GAMMA * targets[t + 1] - v[t])
+        weight[t]
+        * (
+            episode.rewards[t]
+            + GAMMA * (lambda_ * targets[t + 1] + (1 - lambda_) * v[t + 1])
+            - v[t]
+        )
         for t in range(episode.steps)
     ]
-    return advantages, targets[:-1]
+    return advantages, targets[:-1], weight
 
 
 def restated(kind, policy, episodes, standardize, orders):
@@ -252,7 +262,7 @@ def restated(kind, policy, episodes, standardize, orders):
         shuffled = [episodes[k] for k in orders[0]]
         batches = [shuffled[:2], shuffled[2:]]  # at most three each, dealt evenly
     for k, batch in enumerate(batches):
-        logprobs, entropies, values, weights, targets = [], [], [], [], []
+        logprobs, entropies, values, weights, targets, ratios = [], [], [], [], [], []
         centre, scale = centre_and_scale(*batches[: k + 1])
         for episode in batch:
             lp, entropy, raw, _ = play(policy, episode, episode.steps + 1)
@@ -263,13 +273,18 @@ def restated(kind, policy, episodes, standardize, orders):
             elif kind is A2C:
                 weight, target = estimates(episode, v, LAMBDA)
             else:
-                weight, target = corrected(episode, v, lp)
+                weight, target, clipped = corrected(
+                    episode, v, lp, LAMBDA if kind is IMPALA else 1.0
+                )
+                ratios += clipped
             logprobs, entropies = logprobs + lp[:-1], entropies + entropy[:-1]
             values, weights, targets = values + raw[:-1], weights + weight, targets + target
         weight = tensor(weights, dtype=torch.float64)
-        if kind is not OffPAC:
+        if kind not in (OffPAC, IMPALA):
             weight = rescaled(weight, standardize)
-        elif standardize:  # the scale only: a mean taken from what is weighted is a bias
+        elif standardize:  # a mean taken from what is weighted is a bias: inside the weight, or not
+            if kind is IMPALA:
+                weight = weight - tensor(ratios, dtype=torch.float64) * (sum(weights) / sum(ratios))
             weight = weight / ((weight**2).mean().sqrt() + 1e-8)
         loss = -(torch.stack(logprobs) * weight).mean() - ENTROPY * torch.stack(entropies).mean()
         if kind is not REINFORCE:
@@ -328,6 +343,7 @@ OPTIONS = {
     A2C: dict(gae_lambda=LAMBDA),
     PPO: dict(gae_lambda=LAMBDA, epochs=2, minibatches=4, chunk=3),
     OffPAC: dict(batch_size=3),
+    IMPALA: dict(gae_lambda=LAMBDA),
 }
 
 
@@ -732,7 +748,7 @@ def test_the_gradient_flows_through_time(kind, serve, monkeypatch):
         _, rollout = fixed(policy, whole=kind not in ON_SEGMENTS)
         serve(rollout)
         algorithm = make(kind, policy, **ONE_STEP.get(kind, {}))
-        if kind is PPO:
+        if kind in (PPO, IMPALA):  # theirs is a copy
             rollout = algorithm.sample()
             algorithm.sample = lambda rollout=rollout: rollout
         states = rollout.states.requires_grad_()
@@ -992,6 +1008,7 @@ NAMES = {
     A2C: {"value_loss", "explained_variance"},
     PPO: {"value_loss", "explained_variance", "approx_kl", "clipfrac"},
     OffPAC: {"value_loss", "explained_variance", "approx_kl", "ess"},
+    IMPALA: {"value_loss", "explained_variance", "approx_kl", "staleness"},
 }
 
 

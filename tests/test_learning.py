@@ -21,7 +21,7 @@ from matrix import DELAY, NOISE, RECURRENT, cells, one_thread, recall, score  # 
 from torch import Tensor, nn
 
 import rlx
-from rlx.algos import A2C, PPO, REINFORCE, ActorCritic, OffPAC
+from rlx.algos import A2C, IMPALA, PPO, REINFORCE, ActorCritic, OffPAC
 from rlx.envs.recall import Recall
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
 
@@ -34,6 +34,7 @@ ALGORITHMS = {
     "a2c": A2C,
     "ppo": PPO,
     "offpac": OffPAC,
+    "impala": IMPALA,
 }
 NETWORKS = {"mlp": MLPPolicy, "gru": GRUPolicy, "lstm": LSTMPolicy}
 # Actions: how many categories, and the score that counts as learned. Without memory the best are
@@ -56,6 +57,7 @@ BUDGETS = {
     ("ppo", "vector"): (0.005, (8, 10, 12)),
     ("offpac", "single"): (0.003, (30, 50, 50)),
     ("offpac", "vector"): (0.003, (40, 60, 70)),
+    ("impala", "vector"): (0.01, (40, 60, 80)),
 }
 
 
@@ -103,7 +105,7 @@ def scores(
         policy.actor[-1] = Held(policy.actor[-1], held)
     lr, budgets = BUDGETS[algo, size]
     updates = budgets[list(ACTIONS).index(actions)]
-    lengths = SEGMENTS if algo in ("a2c", "ppo") else EPISODES
+    lengths = SEGMENTS if algo in ("a2c", "ppo", "impala") else EPISODES
     algorithm = ALGORITHMS[algo](agent, policy, lr=lr, standardize_return=True, **lengths[size])
 
     before = score(policy, **env)

@@ -29,7 +29,7 @@ REPLAYING = {  # with noise enough to find out what else there is
     "TD3": partial(rlx.critics.NoisyPolicy, noise=0.5),
     "SAC": rlx.critics.SquashedPolicy,
 }
-UPDATES = {"REINFORCE": 120, "ActorCritic": 120, "A2C": 100, "PPO": 50, "OffPAC": 90}
+UPDATES = {"REINFORCE": 120, "ActorCritic": 120, "A2C": 100, "PPO": 50, "OffPAC": 90, "IMPALA": 100}
 UPDATES |= {"DQN": 40, "DDPG": 30, "TD3": 30, "SAC": 35}
 
 
@@ -70,6 +70,7 @@ def algorithm(
             batch_size=ENVS, rbsize=2 * ENVS, max_rbusage=2, entropy_reg=0.0,
             standardize_return=False,
         ),
+        "IMPALA": dict(n_steps=6, entropy_reg=0.0),
     }[name]  # fmt: skip
     return made(agent, policy, **settings | {"gamma": GAMMA, "lr": 1e-2} | options)
 
