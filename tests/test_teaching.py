@@ -21,6 +21,7 @@ from class_report import page as html_page
 from make_exercises import stale
 
 from rlx.course import NotYet, check, exam, hint
+from rlx.course.chapters import CHAPTERS
 from rlx.course.checking import examine
 from rlx.course.exercise import load, source
 from rlx.course.progress import counts, passed
@@ -342,6 +343,18 @@ def test_a_handout_has_what_was_released_and_nothing_else(handed_out):
     before = handout.zipped(handed_out, files).read_bytes()
     os.utime(handed_out / "README.md", (0, 1e9))
     assert handout.zipped(handed_out, files).read_bytes() == before
+
+
+def test_a_link_of_a_handout_leads_somewhere(tmp_path):
+    """But for those to chapters that are not released."""
+    every = [number for number, *_ in CHAPTERS]
+    names = handout.write(ROOT, tmp_path / "made", every)
+    assert not [name for name in names if name.startswith(("solutions", "tests"))]
+    for name in names:
+        if name.endswith((".ipynb", ".md")):
+            text = (tmp_path / "made" / name).read_text(encoding="utf-8")
+            for target in re.findall(handout.LINK, text):
+                assert (tmp_path / "made" / name).parent.joinpath(target).exists(), (name, target)
 
 
 def test_a_handout_is_not_written_over_something_else(tmp_path):

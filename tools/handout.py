@@ -56,6 +56,24 @@ def chosen(name, chapters, exam):
     return top == "rlx" or name.startswith(ALWAYS)
 
 
+LINK = r"\]\(([^)#\s:]+)[)#]"  # to a file, not to an address
+KEPT = ("solutions/", "tests/", "notebooks/", "exercises/", "docs/teaching.md", "CONTRIBUTING.md")
+
+
+def linked(root, names):
+    """What the notebooks and pages point to, a table of results, say; not what is kept back."""
+    found = set()
+    for name in names:
+        if not name.endswith((".ipynb", ".md")):
+            continue
+        text = (root / name).read_text(encoding="utf-8")
+        for target in re.findall(LINK, text):
+            path = (root / name).parent.joinpath(target).resolve()
+            if path.is_relative_to(root):
+                found.add(path.relative_to(root).as_posix())
+    return {name for name in found if not name.startswith(KEPT) and name != "README.md"}
+
+
 def makefile(text, first):
     """Of the Makefile, what makes the environment and opens the course, at its first notebook."""
     kept = ("PYTHON ?=", "ifeq ($(TORCH),cpu)", ".DEFAULT_GOAL", "$(VENV)/.course:", "\nlab:")
@@ -223,7 +241,10 @@ def write(root, target, chapters, exam=False, github=False):
         if not (target / "README.md").is_file() or (target / ".git").exists():
             raise FileExistsError(f"{target} is there, and no handout: remove it, or name another")
         shutil.rmtree(target)
-    names = [name for name in tracked(root) if chosen(name, chapters, exam)]
+    known = tracked(root)
+    names = [name for name in known if chosen(name, chapters, exam)]
+    while more := sorted(linked(root, names) & set(known) - set(names)):
+        names += more  # and what these link to
     for name in names:
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
