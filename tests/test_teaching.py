@@ -200,8 +200,8 @@ def room(tmp_path):
     (tmp_path / "grading/submitted/eve/05_reinforce").mkdir(parents=True)
     (tmp_path / "grading/submitted/eve/05_reinforce/05_reinforce.ipynb").write_text("no notebook")
     (tmp_path / "grading/grades.csv").write_text(
-        "assignment,student_id,score,reason\n05_reinforce,dan,FAILED,the kernel died\n"
-        "05_reinforce,ada,1,\n06_baselines,ada,FAILED,another chapter\n"
+        "assignment,student_id,score,note\n05_reinforce,dan,FAILED,the kernel died\n"
+        "05_reinforce,ada,1,the file had another name\n06_baselines,ada,FAILED,another chapter\n"
     )
     return room
 
@@ -250,6 +250,7 @@ def test_a_report_for_the_terminal_and_one_for_the_browser(room):
     assert "  5 every step gets the return of the whole episode\n" in said
     assert "4 checks, 1 hints (1 told)" in said
     assert "dan: the kernel died" in said
+    assert "ada: the file had another name" in said
     page = (room.course / "grading/class/05_reinforce.html").read_text(encoding="utf-8")
     assert "<b>5 of 8</b> every step gets the return of the whole episode" in page
     assert load()["reward_to_go"].mistakes[0].why.split(".")[0] in page

@@ -49,6 +49,7 @@ class Student:
     answers: dict[str, str] = field(default_factory=dict)
     failed: str = ""  # why not graded
     changed: list[str] = field(default_factory=list)
+    note: str = ""  # of what happened when it was graded
 
 
 @dataclass
@@ -138,6 +139,8 @@ def outcome(cell, exercise):
             said = Outcome(kind[1] if kind else MARKS[card[1]], card[3].strip())
     if said and (said.kind != "passed" or not error):
         return said
+    if error and re.match(r"NotImplementedError: your turn", error):
+        return Outcome("unwritten")
     if error:  # of a test without cards, or one that the answer never reached
         return Outcome("error", error)
     points = nbgrader(cell, "points") or 0
@@ -187,18 +190,21 @@ def changed(released, notebook):
     return found
 
 
-def ungraded(table):
-    """Who is FAILED in a table of grades, and what it says about why."""
+def noted(table, chapter):
+    """Who is FAILED in the table of grades and why, and what it notes of the others."""
+    failed, notes = {}, {}
     if not table.is_file():
-        return {}
-    found = {}
+        return failed, notes
     with table.open(encoding="utf-8-sig", newline="") as lines:
         for row in csv.DictReader(lines):
+            name, note = row.get("student_id") or "", row.get("note") or ""
+            if row.get("assignment") != chapter:
+                continue
             if "FAILED" in row.values():
-                name = row.get("student_id") or row.get("student") or ""
-                why = next((row[k] for k in ("reason", "why", "note", "problem") if row.get(k)), "")
-                found[name, row.get("assignment") or ""] = why or "grading failed"
-    return found
+                failed[name] = note or "grading failed"
+            elif note:
+                notes[name] = note
+    return failed, notes
 
 
 # ---------------------------------------------------------------------- alike
@@ -295,11 +301,7 @@ def report(course, chapter):
     released = nbformat.read(course / "exercises" / chapter / f"{chapter}.ipynb", as_version=4)
     points = {name: nbgrader(cell, "points") for name, cell in graded_cells(released).items()}
     grading = course / "grading"
-    failed = {
-        name: why
-        for (name, assignment), why in ungraded(grading / "grades.csv").items()
-        if assignment in ("", chapter)
-    }
+    failed, notes = noted(grading / "grades.csv", chapter)
     names = {
         path.parent.name
         for folder in ("submitted", "autograded")
@@ -309,6 +311,7 @@ def report(course, chapter):
     for student in students:
         if student.name in failed:
             student.failed, student.outcomes = failed[student.name], {}
+        student.note = notes.get(student.name, "")
     solved = read(course / "solutions" / chapter / f"{chapter}.ipynb")
     solutions = defaultdict(list)
     if not isinstance(solved, str):
@@ -373,6 +376,9 @@ def remarks(report):
     not_graded = [f"{s.name}: {s.failed}" for s in report.students if not s.outcomes]
     if not_graded:
         yield "Not graded", not_graded
+    notes = [f"{s.name}: {s.note}" for s in report.students if s.note]
+    if notes:
+        yield "What happened when they were graded", notes
     pairs = [
         f"{', '.join(one.students)}: {', '.join(one.exercises)}"
         f"{' (to the letter)' if one.same else ''}"
