@@ -5,12 +5,15 @@
 Training plays single rallies (rlx/SlimeRally-v0). The pool begins with two scripted players: one
 presses random buttons, one follows the ball. Every `--every` updates a snapshot of the policy joins
 them, and the oldest one leaves. Whom it meets next is drawn by how often it still loses to them. At
-the end it plays whole games, from both sides.
+the end it plays whole games, from both sides. With `--workers` processes share the courts
+(docs/cluster.md), each with a pool of its own: before an update the members go there, and after it
+the results come back.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,8 +22,49 @@ import torch
 from tqdm.auto import tqdm
 
 import rlx
-from rlx.envs.selfplay import OpponentPool, match
+from rlx import stats
+from rlx.envs.selfplay import Member, OpponentPool, match
 from rlx.envs.slimeplayers import PolicyPlayer
+
+
+def scripted(size: int | None = None) -> OpponentPool:
+    """The pool as it begins."""
+    return OpponentPool("random", "follower", rule="hard", size=size)
+
+
+def courts(pool: OpponentPool | None, num_envs: int, hold: int):
+    """Rallies against this pool, or against one of their own."""
+    limit = -(-3000 // hold)  # in steps of the environment
+    return rlx.envs.make_vec(
+        "SlimeRally-v0",
+        num_envs,
+        opponent=scripted() if pool is None else pool,
+        hold=hold,
+        max_episode_steps=limit,
+    )
+
+
+def counts(member: Member) -> tuple[int, int, int]:
+    return member.won, member.drawn, member.lost
+
+
+def seat(env, members: list[Member]) -> None:
+    """In a worker: from now on its courts draw from these. Rallies in progress are played on."""
+    pool = env.unwrapped.opponent
+    known = {member.name: member for member in pool}
+    pool.members[:] = [known.get(member.name, member) for member in members]
+    for mine, member in zip(pool, members, strict=True):
+        mine.won, mine.drawn, mine.lost = counts(member)
+    pool.before = {member.name: counts(member) for member in members}
+
+
+def tell(env) -> dict[str, list[int]]:
+    """In a worker: how the rallies since then have ended, by the opponent's name."""
+    pool = env.unwrapped.opponent
+    return {
+        member.name: [now - then for now, then in zip(counts(member), pool.before[member.name])]
+        for member in pool
+    }
 
 
 class SelfPlay(rlx.algos.PPO):
@@ -31,10 +75,26 @@ class SelfPlay(rlx.algos.PPO):
         self.pool, self.every = pool, every
 
     def update(self) -> dict[str, float]:
+        away = hasattr(self.agent, "each")  # the courts are in other processes
+        if away:
+            self.agent.each(seat, self.pool.members)
         metrics = super().update()
+        for results in self.agent.each(tell) if away else []:
+            self.count(results)
         if self.updates % self.every == 0:
             self.pool.add(self.policy, f"after {self.updates} updates")
         return metrics | {"pool": len(self.pool), "rating": self.pool.rating}
+
+    def count(self, results: dict[str, list[int]]) -> None:
+        """Rallies that a worker's courts have played, as if they had been played here."""
+        pool = self.pool
+        for member in pool:
+            won, drawn, lost = results[member.name]
+            member.won, member.drawn = member.won + won, member.drawn + drawn
+            member.lost += lost
+            for points in [1.0] * won + [0.5] * drawn + [0.0] * lost:
+                ratings = stats.elo_update(pool.rating, member.rating, points, pool.k)
+                pool.rating, member.rating = ratings
 
     def state_dict(self) -> dict[str, Any]:
         past = [
@@ -67,13 +127,20 @@ class SelfPlay(rlx.algos.PPO):
 
 def build(args: argparse.Namespace) -> SelfPlay:
     torch.manual_seed(args.seed)
-    pool = OpponentPool("random", "follower", rule="hard", size=args.pool)
-    agent = rlx.Agent(rlx.envs.make_vec("SlimeRally-v0", args.envs, opponent=pool), seed=args.seed)
+    pool = scripted(args.pool)
+    if args.workers:
+        from rlx.cluster import ClusterAgent
+
+        share = -(-args.envs // args.workers)
+        make = functools.partial(courts, None, share, args.hold)
+        agent = ClusterAgent(make, workers=args.workers, seed=args.seed, address=args.address)
+    else:
+        agent = rlx.Agent(courts(pool, args.envs, args.hold), seed=args.seed)
     policy = rlx.networks.MLPPolicy(agent)
     return SelfPlay(
         agent,
         policy,
-        agent.env.unwrapped.opponent,
+        pool,
         args.every,
         n_steps=128,
         epochs=4,
@@ -124,12 +191,20 @@ def main() -> None:
     command.add_argument("--envs", type=int, default=128, help="courts played at once")
     command.add_argument("--every", type=int, default=20, help="updates between two snapshots")
     command.add_argument("--pool", type=int, default=8, help="opponents that are kept")
+    command.add_argument("--hold", type=int, default=1, help="steps of the game an action is kept")
+    command.add_argument("--workers", type=int, default=0, help="processes that play, on Ray")
+    command.add_argument("--address", help="with --workers: of the Ray cluster to play on")
     command.add_argument("--lr", type=float, default=1e-3, help="learning rate")
     command.add_argument("--seed", type=int, default=0, help="of everything")
     args = command.parse_args()
     if args.resume and not args.checkpoint:
         command.error("--resume needs --checkpoint, the file to go on from")
-    algorithm = build(args)
+    if args.address and not args.workers:
+        command.error("--address needs --workers, how many are to play there")
+    try:
+        algorithm = build(args)
+    except (ImportError, ValueError) as error:
+        command.error(str(error))
 
     def line(algorithm: SelfPlay, metrics: dict[str, float]) -> None:
         if algorithm.updates % (2 * args.every) == 0:

@@ -220,6 +220,29 @@ def test_rollouts_may_be_changed_and_kept(agent):
     assert rollout.rewards.sum() == 0
 
 
+def test_each_worker_is_asked_about_its_environment(agent, wish, capsys):
+    policy = policy_of(agent)
+    first = agent(policy).segment(5)
+    names = agent.each(lambda env, k: env.envs[k].unwrapped.name, 1)
+    assert [name in first.states[first.worker == k, 0] for k, name in enumerate(names)] == [1, 1]
+    wish.write_text("die")
+    assert agent.each(die_once, wish) == [2, 2]
+    assert "takes its place" in capsys.readouterr().err
+    with pytest.raises(ZeroDivisionError) as caught:
+        agent.each(lambda env: 1 / 0)
+    assert re.search(r"in worker [01] of 2", caught.value.__notes__[0])
+    assert agent.each(lambda env: env.num_envs) == [2, 2]
+    agent.seed(0)
+    same(agent(policy).segment(5), first)
+
+
+def die_once(env, wish):
+    with contextlib.suppress(FileNotFoundError):
+        wish.rename(f"{wish}.{os.getpid()}")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return env.num_envs
+
+
 # ---------------------------------------------------------------------- without waiting
 
 

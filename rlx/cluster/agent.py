@@ -60,6 +60,14 @@ class ClusterAgent(Agent):
         )
         super().__init__(sampler, optimizer, seed)
 
+    def each(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        """`function(env, *args)` in every worker, with what it plays in: a list, in their order.
+
+        For environments that have something to learn, or to tell. `env` is what `make_env` has
+        made, and a worker that takes another's place has a new one. Drops what a stream has in
+        flight."""
+        return self.sampler.each(function, *args)
+
     def close(self) -> None:
         """End the workers, and the Ray that was started for them."""
         self.sampler.close()

@@ -121,12 +121,15 @@ class Player:
         return self.sampler.observation_space, self.sampler.action_space, self.sampler.num_envs
 
     def play(
-        self, life: int, version: int, policy: Parcel, what: str, args: tuple
-    ) -> tuple[int, dict[str, Any]] | None:
-        """`what` an agent's sampler is asked, with the policy of that version; None if it was meant
-        for another life of this worker."""
+        self, life: int, version: int, policy: Parcel | None, what: str, args: tuple
+    ) -> tuple[int | None, Any] | None:
+        """`what` an agent's sampler is asked, with the policy of that version, or what a function
+        makes of the environment; None if it was meant for another life of this worker."""
         if life != self.life:
             return None
+        if what == "each":
+            function, *more = args
+            return None, function(self.sampler.envs.env, *more)
         if version != self.version:
             stream, buffers = policy
             self.policy, self.version = pickle.loads(stream, buffers=buffers), version

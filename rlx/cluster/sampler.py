@@ -108,7 +108,7 @@ class ClusterSampler:
 
     def segment(self, policy: Parametric, n_steps: int, dry: bool = False) -> Rollout:
         asked = dict.fromkeys(range(len(self.workers)), ("segment", n_steps, dry))
-        return self._gather(policy, asked)
+        return Rollout.cat(self._gather(policy, asked))
 
     def episodes(
         self,
@@ -121,7 +121,12 @@ class ClusterSampler:
         quota, more = divmod(n, len(self.workers))
         shares = [quota + (k < more) for k in range(min(n, len(self.workers)))]
         asked = {k: ("episodes", m, horizon, dry, greedy) for k, m in enumerate(shares)}
-        return self._gather(policy, asked)
+        return Rollout.cat(self._gather(policy, asked))
+
+    def each(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        """What `ClusterAgent.each` says."""
+        asked = dict.fromkeys(range(len(self.workers)), ("each", function, *args))
+        return self._gather(None, asked)
 
     def stream(self, policy: Parametric, n_steps: int, dry: bool = False) -> Iterator[Rollout]:
         """Segments of single workers, as they come: what `agent(policy).stream(n_steps)` gives."""
@@ -136,15 +141,16 @@ class ClusterSampler:
 
     # ------------------------------------------------------------------ how it is done
 
-    def _gather(self, policy: Parametric, asked: dict[int, tuple]) -> Rollout:
-        """One rollout of each worker that is asked for one, in their order, whoever is first."""
+    def _gather(self, policy: Parametric | None, asked: dict[int, tuple]) -> list[Any]:
+        """One answer of each worker that is asked for one, in their order, whoever is first."""
         todo, parts = dict(asked), {}
         with self._claimed(None):
-            self._publish(policy)
+            if policy is not None:
+                self._publish(policy)
             while todo:
                 number, parts[number] = self._next(todo)
                 del todo[number]
-        return Rollout.cat([parts[number] for number in asked])
+        return [parts[number] for number in asked]
 
     @contextlib.contextmanager
     def _claimed(self, owner: object) -> Iterator[None]:
@@ -165,16 +171,16 @@ class ClusterSampler:
         if self.parcel is None or not _same(parcel, self.parcel):
             self.parcel, self.policy, self.version = parcel, ray.put(parcel), self.version + 1
 
-    def _next(self, asked: dict[int, tuple], ahead: int = 1) -> tuple[int, Rollout]:
-        """The next rollout that arrives, and whose it is; meanwhile those that are `asked` have
+    def _next(self, asked: dict[int, tuple], ahead: int = 1) -> tuple[int, Any]:
+        """The next answer that arrives, and whose it is; meanwhile those that are `asked` have
         always `ahead` requests."""
         found = None
         while found is None:
             found = self._step(asked, ahead)
         return found
 
-    def _step(self, asked: dict[int, tuple], ahead: int) -> tuple[int, Rollout] | None:
-        """Ask, wait for something to arrive, and look at it: it may be a rollout."""
+    def _step(self, asked: dict[int, tuple], ahead: int) -> tuple[int, Any] | None:
+        """Ask, wait for something to arrive, and look at it: it may be an answer."""
         for number, request in asked.items():
             self._ask(self.workers[number], request, ahead)
         if not self.arrived:
@@ -214,8 +220,8 @@ class ClusterSampler:
             if time.monotonic() > limits[worker]:
                 self._late(worker)
 
-    def _take(self, ref: Any) -> tuple[int, Rollout] | None:
-        """What has arrived: a rollout, or the news of a beginning or of an end."""
+    def _take(self, ref: Any) -> tuple[int, Any] | None:
+        """What has arrived: an answer, or the news of a beginning or of an end."""
         worker, life, beginning = self.flying.pop(ref)
         alive = life == worker.life
         if alive:
@@ -237,6 +243,8 @@ class ClusterSampler:
         elif result is not None:  # also of a life that has ended since: it was whole
             worker.deaths = 0
             version, parcel = result
+            if version is None:  # what `each` has found
+                return worker.number, parcel
             rollout = unpack(parcel, self.device)
             rollout.worker = torch.full((len(rollout),), worker.number)
             rollout.version = torch.full((len(rollout),), version)
