@@ -22,9 +22,9 @@ from rlx.course.words import short, truths
 def known(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake, Trial] | None:
     """The declared mistake that behaves like this, and a case that shows it.
 
-    In all hand-made cases, and in nearly all others that show anything: a second fault that only
-    odd inputs bring out may be there as well. An error where the mistake has a value says nothing,
-    an error in every case says little about its cause."""
+    In all hand-made cases, and in nearly all others that show the mistake. A second fault, which a
+    few odd inputs bring out, may be there as well. An error where the mistake has a value says
+    nothing, an error in every case says little about its cause."""
     by_hand = len(exercise.cases)
     if all(trial.found.error for trial in trials[:by_hand]):
         return None
@@ -36,11 +36,15 @@ def known(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake, Trial] | No
         telling = [
             (t, alike(t.found, b))
             for t, b in zip(trials, does)
-            if not (alike(t.found, t.expected) and alike(b, t.expected))
-            and bool(b.error) == bool(t.found.error)
+            if not alike(b, t.expected) and bool(b.error) == bool(t.found.error)
+        ]
+        second = [
+            t
+            for t, b in zip(trials, does)
+            if alike(b, t.expected) and not (t.found.error or alike(t.found, t.expected))
         ]
         shown = [t for t, same in telling if same]
-        if shown and len(shown) >= 0.8 * len(telling):
+        if shown and len(shown) >= 0.8 * len(telling) and len(second) <= 0.1 * len(trials):
             # A wrong number shows more than a wrong gradient, and that more than an error.
             return mistake, min(shown, key=lambda t: (bool(t.found.error), not t.wrong_values))
     return None

@@ -312,7 +312,7 @@ def _another_function(wrong: list[Numbers]) -> Said:
                 return title, sentence
         for digits in range(5):
             units = got * 10**digits
-            near = np.abs(got - want).max() <= 0.5001 * 10.0**-digits
+            near = np.abs(got - want).max() <= 0.51 * 10.0**-digits
             if near and np.allclose(units, units.round(), rtol=1e-6, atol=1e-6):
                 to = f"to {digits} digit{'s' * (digits > 1)}" if digits else "to a whole number"
                 return f"it is rounded {to}", "Return the number as it is."

@@ -23,8 +23,10 @@ def short(value: Any) -> str:
     if array is None:
         if isinstance(value, dict):
             return f"({', '.join(f'{key} {short(part)}' for key, part in value.items())})"
-        if isinstance(value, (list, tuple)) and len(value) <= 6:
-            text = ", ".join(map(short, value))
+        if isinstance(value, (list, tuple)):
+            text = ", ".join(map(short, value[:6]))
+            if len(value) > 6:
+                text += f", … ({len(value)} in all)"
             return f"[{text}]" if isinstance(value, list) else f"({text})"
         return repr(value) if isinstance(value, (str, type(None))) else type(value).__name__
     if array.size > 16:
@@ -43,10 +45,13 @@ def truths(value: Any) -> bool:
 
 
 def digits(value: Any) -> str:
-    """Numbers with four digits."""
+    """Numbers with four digits, whole ones with all."""
     if isinstance(value, list):
         return f"[{', '.join(map(digits, value))}]"
-    return f"{value:.4g}" if math.isfinite(value) else str(value)
+    if not math.isfinite(value):
+        return str(value)
+    whole = value == round(value) and abs(value) < 1e12  # seeds, say: all of their digits
+    return f"{value:.0f}" if whole else f"{value:.4g}"
 
 
 def _kind(value: Any) -> str:

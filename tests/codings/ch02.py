@@ -149,36 +149,36 @@ def _(rewards, end, gamma):
 
 
 @again("drop_last", "only the table's last row is dropped")
-def _(column, lengths):
+def _(column, lengths, n):
     parts = list(column.split(lengths))
-    parts[-1] = parts[-1][:-1]
+    parts[-1] = parts[-1][:-n]
     return torch.cat(parts), [len(part) for part in parts if len(part)]
 
 
-@again("drop_last", "each episode loses two rows")
-def _(column, lengths):
-    return column[_ranges(lengths, 0, 2)], [length - 2 for length in lengths if length > 2]
+@again("drop_last", "each episode loses one row more")
+def _(column, lengths, n):
+    return column[_ranges(lengths, 0, n + 1)], [k - n - 1 for k in lengths if k > n + 1]
 
 
 @again("drop_last", "the episodes are joined without a border")
-def _(column, lengths):
-    rows = _ranges(lengths, 0, 1)
-    return column[rows], [sum(length - 1 for length in lengths)]
+def _(column, lengths, n):
+    rows = _ranges(lengths, 0, n)
+    return column[rows], [sum(max(length - n, 0) for length in lengths)]
 
 
 @again("drop_last", "the lengths are still the old ones")
-def _(column, lengths):
-    return column[_ranges(lengths, 0, 1)], list(lengths)
+def _(column, lengths, n):
+    return column[_ranges(lengths, 0, n)], list(lengths)
 
 
-@again("drop_last", "each episode loses its first row")
-def _(column, lengths):
-    return column[_ranges(lengths, 1, 0)], [length - 1 for length in lengths if length > 1]
+@again("drop_last", "each episode loses its first rows")
+def _(column, lengths, n):
+    return column[_ranges(lengths, n, 0)], [length - n for length in lengths if length > n]
 
 
 @again("drop_last", "an episode without rows is still counted")
-def _(column, lengths):
-    parts = [part[:-1] for part in torch.split(column, lengths)]
+def _(column, lengths, n):
+    parts = [part[:-n] for part in torch.split(column, lengths)]
     return torch.cat(parts), list(map(len, parts))
 
 

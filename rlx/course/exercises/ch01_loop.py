@@ -116,12 +116,14 @@ def with_a_critic() -> Tensor:
 
 class Env(gymnasium.Env):
     """For the cases: over after `length` steps, by any of its flags, and stepped on without
-    complaint. It counts what is asked of it. An error message may show its name."""
+    complaint. It counts what is asked of it. With `again` it hands out one array, written anew. An
+    error message may show its name."""
 
     action_space = spaces.Box(-9, 9, ())
 
-    def __init__(self, length: int, terminates: bool, truncates: bool, size: int = 2) -> None:
+    def __init__(self, length, terminates: bool, truncates: bool, size=2, again=False) -> None:
         self.length, self.flags, self.size = length, (terminates, truncates), size
+        self.again, self.shown = again, np.zeros(size, dtype=np.float32)
         self.observation_space = spaces.Box(-99, 99, (size,))
         self.steps, self.resets, self.place = 0, [], 0.0
 
@@ -137,7 +139,8 @@ class Env(gymnasium.Env):
         return self.observed(), reward, *(over and flag for flag in self.flags), {}
 
     def observed(self):
-        return np.array([self.steps, self.place, -self.place][-self.size :], dtype=np.float32)
+        self.shown[:] = [self.steps, self.place, -self.place][-self.size :]
+        return self.shown if self.again else self.shown.copy()
 
 
 def _acting():
@@ -173,10 +176,25 @@ def _played(answer, env, act, horizon):
     }
 
 
+def _run_episode(env, act, horizon: int) -> tuple[list, list, list, bool]:
+    """One episode of at most `horizon` steps: states (T + 1), actions (T), rewards (T), flag."""
+    observation, _ = env.reset()
+    states, actions, rewards, terminated = [observation.copy()], [], [], False
+    for _ in range(horizon):
+        action = act(observation)
+        observation, reward, terminated, truncated, _ = env.step(action)
+        states.append(observation.copy())
+        actions.append(action)
+        rewards.append(reward)
+        if terminated or truncated:
+            break
+    return states, actions, rewards, terminated
+
+
 run_episode = Exercise(
     "run_episode",
     chapter="01",
-    reference=plain.run_episode,
+    reference=_run_episode,
     target="rlx.play.sampler.InProcess.once",
     adapt=_played_by,
     call=_played,
@@ -187,10 +205,11 @@ run_episode = Exercise(
         "Reset, then take turns: the policy acts on what it sees now, the environment answers. "
         "There are three reasons to stop.",
         "Before the loop, `states` holds the first observation. Each round adds one action, one "
-        "reward and the observation that came back, so `states` is one longer than the others.",
+        "reward and a copy of the observation that came back, so `states` is one longer than the "
+        "others.",
         "`for _ in range(horizon):` act on the newest observation; `observation, reward, "
-        "terminated, truncated, _ = env.step(action)`; append all three; `break` if `terminated "
-        "or truncated`.",
+        "terminated, truncated, _ = env.step(action)`; append `observation.copy()`, the action and "
+        "the reward; `break` if `terminated or truncated`.",
     ),
 )
 run_episode.case(
@@ -211,7 +230,8 @@ run_episode.case(
 @run_episode.inputs
 def _(draw):
     flags = draw.one_of((True, False), (False, True), (True, True))
-    env = Env(draw.size(1, 40), *flags, draw.integer(1, 3))
+    # Few that use their array again: whoever does not copy may make another mistake, too.
+    env = Env(draw.size(1, 40), *flags, draw.integer(1, 3), draw.integer(0, 15) == 15)
     return env, _acting(), draw.one_of(3, 6, 1, 0, 50)
 
 
@@ -232,7 +252,7 @@ each action stands beside the observation that came after it
 the first observation is missing
     What `env.reset()` returns is the first state: the first action was chosen on it. Put it
     into the list before the loop.
-    - = [observation], []
+    - = [observation.copy()], []
     + = [], []
 
 the state in which the episode ended is missing
@@ -275,8 +295,8 @@ the loop returns after its first round
     then `truncated`.
     - return states, actions, rewards, terminated
     + return states, actions, rewards, truncated
-    - terminated = [observation], [], [], False
-    + truncated = [observation], [], [], False
+    - terminated = [observation.copy()], [], [], False
+    + truncated = [observation.copy()], [], [], False
 
 the flag is turned round
     True means that the environment ended the episode, not that it goes on.
@@ -297,10 +317,16 @@ the last reward is missing
 the last step is missing
     You leave the loop before the step is kept. What ends the episode is a step as any
     other: append first, then look whether it is over.
-    -         states.append(observation)
+    -         states.append(observation.copy())
     +         if terminated or truncated:
     +             break
-    +         states.append(observation)
+    +         states.append(observation.copy())
+
+the observations are not copied
+    This environment hands out one array, and writes the next observation into it: all entries of
+    your list show the same moment. `observation.copy()`.
+    - observation.copy()
+    + observation
 
 one step too many is played
     `horizon` steps, not `horizon + 1`: `range(horizon)` is that many rounds.
@@ -560,10 +586,10 @@ class Drift(gymnasium.Env):
 
     action_space = spaces.Discrete(2)
 
-    def __init__(self, *state: float) -> None:
-        self.first = np.array(state, dtype=np.float32)
+    def __init__(self, *state: float, dtype: type = np.float32) -> None:
+        self.first = np.array(state, dtype=dtype)
         size = np.abs(self.first)
-        self.observation_space = spaces.Box(-9 - size, 9 + 2 * size)
+        self.observation_space = spaces.Box(-9 - size, 9 + 2 * size, dtype=dtype)
         self.state = self.first.copy()
 
     def reset(self, *, seed=None, options=None):
@@ -592,6 +618,7 @@ def _looked_through(answer, env, keep):
         "the observation after another step": third,
         "the observation after reset, seen again after step": first,
         "the dtype of observations": str(np.asarray(second).dtype),
+        "the dtype of the space": str(getattr(space, "dtype", "")),
         "the reward": reward,
         "terminated": terminated,
         "truncated": truncated,
@@ -620,7 +647,8 @@ class _HideObservation(gymnasium.ObservationWrapper):
     def __init__(self, env, keep):
         super().__init__(env)
         self.keep, space = list(keep), env.observation_space
-        self.observation_space = gymnasium.spaces.Box(space.low[self.keep], space.high[self.keep])
+        low, high = space.low[self.keep], space.high[self.keep]
+        self.observation_space = gymnasium.spaces.Box(low, high, dtype=space.dtype)
 
     def observation(self, observation):
         return observation[self.keep]
@@ -639,10 +667,11 @@ HideObservation = Exercise(
         "Two things change: what is shown, and what is said about it. Networks are built from the "
         "observation space.",
         "`observation[self.keep]` with a list of indices makes a new array. The space is a "
-        "`gymnasium.spaces.Box` made of the kept entries of `low` and `high`.",
+        "`gymnasium.spaces.Box` made of the kept entries of `low` and `high`. It says float32 if "
+        "it is not told the dtype.",
         "`self.observation_space = gymnasium.spaces.Box(space.low[self.keep], "
-        "space.high[self.keep])` after `super().__init__(env)`, and `observation` returns "
-        "`observation[self.keep]`.",
+        "space.high[self.keep], dtype=space.dtype)` after `super().__init__(env)`, and "
+        "`observation` returns `observation[self.keep]`.",
     ),
 )
 HideObservation.case(
@@ -657,7 +686,9 @@ def _(draw):
     entries = draw.floats(size, kinds="whole tenths").tolist()
     order = np.random.default_rng(draw.integer(0, 20)).permutation(size)
     keep = order[: draw.integer(1, size)].tolist()
-    return Drift(*entries), sorted(keep) if draw.flag() else keep
+    # Few of another dtype: whoever forgets it may make another mistake, too.
+    dtype = np.float64 if draw.integer(0, 15) == 15 else np.float32
+    return Drift(*entries, dtype=dtype), sorted(keep) if draw.flag() else keep
 
 
 HideObservation.patches(r"""
@@ -709,8 +740,14 @@ the environment's own space is changed
 
 the space is of the right size, with other bounds
     Take the bounds of the entries that stay: `space.low[keep]` and `space.high[keep]`.
-    - Box(space.low[self.keep], space.high[self.keep])
-    + Box(-np.inf, np.inf, (len(self.keep),))
+    - Box(low, high, dtype=space.dtype)
+    + Box(-np.inf, np.inf, (len(self.keep),), dtype=space.dtype)
+
+the space says float32, whatever the observations are
+    `gymnasium.spaces.Box` does so unless it is told the dtype, and then an observation of float64
+    is not in its space: `dtype=space.dtype`.
+    - Box(low, high, dtype=space.dtype)
+    + Box(low, high)
 
 the first entries are kept, whatever `keep` says
     You keep as many entries as `keep` has. It lists which ones.
@@ -727,7 +764,7 @@ class _WithChange(gymnasium.ObservationWrapper):
         self.keep, space = list(keep), env.observation_space
         low, high = space.low[self.keep], space.high[self.keep]
         self.observation_space = gymnasium.spaces.Box(
-            np.concatenate([low, low - high]), np.concatenate([high, high - low])
+            np.concatenate([low, low - high]), np.concatenate([high, high - low]), dtype=space.dtype
         )
 
     def reset(self, **options):

@@ -501,29 +501,43 @@ def _by_episodes() -> Tensor:
     return fit(policy, loss)
 
 
+def _drop_last(column: Tensor, lengths: list[int], n: int = 1) -> tuple[Tensor, list[int]]:
+    """(the column without the last n rows of each episode, the lengths of those that are left)."""
+    parts = [part[:-n] for part in column.split(lengths)]
+    return torch.cat(parts), [len(part) for part in parts if len(part)]
+
+
 drop_last = Exercise(
     "drop_last",
     chapter="02",
-    reference=plain.drop_last,
+    reference=_drop_last,
     results=("column", "lengths"),
     target="rlx.plain.drop_last",
     train=_by_episodes,
-    also="With a mask: `keep = torch.ones(len(column), dtype=torch.bool)`, false at "
-    "`torch.tensor(lengths).cumsum(0) - 1`, and then `column[keep]`, for any number of "
-    "columns.",
+    also="With a mask of the rows that stay, `column[keep]` cuts any number of columns. For n = 1 "
+    "it is false at `torch.tensor(lengths).cumsum(0) - 1`.",
     hints=(
         "The rows of all episodes stand in one column, and `lengths` says where one ends. Take "
         "them apart first.",
         "`column.split(lengths)` gives a piece for each episode. Cut each, put them together with "
         "`torch.cat`, and count again. What if a piece is empty?",
-        "`parts = [part[:-1] for part in column.split(lengths)]`; return `torch.cat(parts)` and "
+        "`parts = [part[:-n] for part in column.split(lengths)]`; return `torch.cat(parts)` and "
         "`[len(part) for part in parts if len(part)]`.",
     ),
 )
-drop_last.case("episodes of 3, 2 and 4 rows", lambda: (torch.arange(1.0, 10.0) ** 2, [3, 2, 4]))
 drop_last.case(
-    "episodes of 3, 1 and 3 rows",
-    lambda: (torch.tensor([[1.0, 2], [3, 4], [5, 6], [7, 8], [9, 10], [0, 1], [1, 0]]), [3, 1, 3]),
+    "episodes of 3, 2 and 4 rows, n 1", lambda: (torch.arange(1.0, 10.0) ** 2, [3, 2, 4], 1)
+)
+
+
+@drop_last.case("episodes of 3, 1 and 3 rows, n 1")
+def _():
+    column = torch.tensor([[1.0, 2], [3, 4], [5, 6], [7, 8], [9, 10], [0, 1], [1, 0]])
+    return column, [3, 1, 3], 1
+
+
+drop_last.case(
+    "episodes of 4, 2 and 3 rows, n 2", lambda: (torch.arange(1.0, 10.0) ** 2, [4, 2, 3], 2)
 )
 
 
@@ -532,24 +546,25 @@ def _(draw):
     lengths = draw.one_of(draw.lengths(1, 60), [1] * draw.integer(1, 4))
     shape = draw.one_of((), (2,), (1,), (2, 2))
     column = draw.floats(sum(lengths), *shape)
+    n = draw.one_of(1, 2, 4)
     if draw.flag():
-        return column.requires_grad_(), lengths
-    return column.to(draw.one_of(torch.float64, torch.int64, torch.bool)), lengths
+        return column.requires_grad_(), lengths, n
+    return column.to(draw.one_of(torch.float64, torch.int64, torch.bool)), lengths, n
 
 
 drop_last.patches(r"""
 only the table's last row is dropped
     `column[:-1]` knows nothing of episodes: it drops one row, the last episode's. All other
     end rows are still there. Take the column apart with `lengths` first.
-    - parts = [part[:-1] for part in column.split(lengths)]
+    - parts = [part[:-n] for part in column.split(lengths)]
     + *parts, last = column.split(lengths)
-    +     parts.append(last[:-1])
+    +     parts.append(last[:-n])
 
-each episode loses two rows
-    The end row is dropped, and then the row before it, which holds the last action and its
-    reward. Each episode has one end row.
-    - [:-1]
-    + [:-2]
+each episode loses one row more
+    With n = 1 the end row is dropped, and then the row before it, which holds the last action and
+    its reward.
+    - [:-n]
+    + [: -n - 1]
 
 the episodes are joined without a border
     The rows are right, but `lengths` says that they are one long episode. A return would
@@ -563,10 +578,10 @@ the lengths are still the old ones
     - [len(part) for part in parts if len(part)]
     + lengths
 
-each episode loses its first row
-    You drop what the episode began with. The end row is the last: `[:-1]`, not `[1:]`.
-    - [:-1]
-    + [1:]
+each episode loses its first rows
+    You drop what the episode began with. The end row is the last: `[:-n]`, not `[n:]`.
+    - [:-n]
+    + [n:]
 
 an episode without rows is still counted
     An episode of one row has none left, and yours has length 0 then. It would count in
@@ -574,31 +589,43 @@ an episode without rows is still counted
     -  if len(part)]
     + ]
 
-only the first episode loses its last row
+only the first episode loses its last rows
     Go through all of them.
-    - part[:-1] for part in column.split(lengths)
-    + part[: -1 if k == 0 else None] for k, part in enumerate(column.split(lengths))
+    - part[:-n] for part in column.split(lengths)
+    + part[: -n if k == 0 else None] for k, part in enumerate(column.split(lengths))
 
 the rows that should go are all that is left
-    You keep each episode's last row. `[:-1]` is everything but that.
-    - part[:-1]
-    + part[-1:]
+    You keep each episode's last rows. `[:-n]` is everything but those.
+    - part[:-n]
+    + part[-n:]
 
 the last row of the table stays
     All episodes but the last lose their last row. The last one has an end row as well.
-    - [part[:-1] for part in column.split(lengths)]
-    + [part[:-1] for part in column.split(lengths)]
+    - [part[:-n] for part in column.split(lengths)]
+    + [part[:-n] for part in column.split(lengths)]
     +     parts[-1] = column.split(lengths)[-1]
 
-an episode of one row is kept
-    Its one row is its last row. Nothing is left of it, in the column and in `lengths`.
-    - part[:-1] for
-    + part[: max(1, len(part) - 1)] for
+of an episode that is too short one row is kept
+    Of one row, say, that row is the last one. Nothing is left of it, in the column and in
+    `lengths`.
+    - part[:-n] for
+    + part[: max(1, len(part) - n)] for
 
 the column still has all rows
     `lengths` is right. The rows themselves have to go as well.
     - return torch.cat(parts)
     + return column
+
+n is not used
+    One row goes, whatever n is.
+    - [:-n]
+    + [:-1]
+
+an episode with fewer than n rows keeps some
+    `part[: len(part) - n]` counts from the end again where the difference is negative: with
+    n = 4, three rows would keep two. `part[:-n]` does not.
+    - part[:-n]
+    + part[: len(part) - n]
 """)
 
 
@@ -633,6 +660,7 @@ drop_last.harder(
         - for part in column.split(lengths) for piece in (part[:-1].flip(0), part[-1:])
         + for part in column.split(lengths)[::-1] for piece in (part,)
     """,
+    call=lambda answer, column, lengths, n: answer(column, lengths),
 )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
-from rlx import functional, plain
+from rlx import functional
 from rlx.columns import apply, leaves
 from rlx.course.exercise import Exercise, fit
 from rlx.distributions import ActionDistribution
@@ -277,6 +277,12 @@ gru_step.harder(
 # ---------------------------------------------------------------------- forget
 
 
+def _forget(recur_state: Tensor, fresh: Tensor) -> Tensor:
+    """The recurrent state (B, …), with zeros in the rows where `fresh` (B,) is True."""
+    rows = fresh.view(-1, *[1] * (recur_state.ndim - 1))
+    return torch.where(rows, 0.0, recur_state)
+
+
 def _where_sampling_forgets(answer):
     def forget(recur_state, fresh: np.ndarray):
         fresh = torch.as_tensor(fresh)
@@ -288,18 +294,20 @@ def _where_sampling_forgets(answer):
 forget = Exercise(
     "forget",
     chapter="04",
-    reference=plain.forget,
+    reference=_forget,
     target="rlx.play.loop.forget",
     adapt=_where_sampling_forgets,
     train=lambda: _parameters_after("IncompleteCartPole-v1", lambda runner: runner.segment(60)),
-    also="`recur_state * ~fresh[:, None]` is the same for finite numbers. It lets a NaN or an "
+    also="`recur_state * ~rows` is the same for finite numbers. It lets a NaN or an "
     "infinity of a finished episode through: 0 times NaN is NaN.",
     hints=(
         "Environments that are played side by side end their episodes at different times. Whose "
         "memory has to go?",
-        "`fresh` has shape (B,), the state (B, H). What shape does `fresh` need, to choose whole "
-        "rows? And the sampling loop still holds the state it gave you: leave that as it is.",
-        "`torch.where(fresh[:, None], 0.0, recur_state)`",
+        "`fresh` has shape (B,). For a state (B, H) it needs the shape (B, 1), for one of several "
+        "layers, (B, L, H), the shape (B, 1, 1): as many dimensions as the state has. And the "
+        "sampling loop still holds the state it gave you: leave that as it is.",
+        "`rows = fresh.view(-1, *[1] * (recur_state.ndim - 1))`, then `torch.where(rows, 0.0, "
+        "recur_state)`",
     ),
 )
 
@@ -326,7 +334,8 @@ forget.case(
 @forget.inputs
 def _(draw):
     rows, size = draw.size(1, 40), draw.integer(1, 5)
-    state = draw.floats(rows, size, kinds="tenths whole wide").to(
+    shape = draw.one_of((rows, size), (rows, draw.integer(1, 3), size), (rows,))
+    state = draw.floats(*shape, kinds="tenths whole wide").to(
         draw.one_of(torch.float32, torch.float64)
     )
     fresh = draw.floats(rows, kinds="whole tenths equal") > draw.one_of(0.0, 99.0, -99.0)
@@ -337,8 +346,8 @@ forget.patches(r"""
 all environments forget when one of them is reset
     The others are in the middle of their episodes, and lose what they know. With 64
     environments somebody ends at nearly every step, so nobody would remember anything.
-    - fresh[:, None]
-    + fresh.any()
+    - torch.where(rows,
+    + torch.where(fresh.any(),
 
 the wrong ones forget
     Those that were reset keep the memory of an episode that is over, the others lose
@@ -349,14 +358,14 @@ the wrong ones forget
 nobody forgets
     The first row of the new episode sees what the last one left behind. Evaluating starts
     the episode with zeros, and then finds other log-probabilities than sampling did.
-    - torch.where(fresh[:, None], 0.0, recur_state)
+    - torch.where(rows, 0.0, recur_state)
     + recur_state
 
 it changes the state it was given
     The numbers are right, but you write into the caller's tensor, and whoever keeps it
     finds zeros there afterwards. If a gradient is to flow through it, torch refuses. Make a
     new tensor: `torch.where`.
-    - return torch.where(fresh[:, None], 0.0, recur_state)
+    - return torch.where(rows, 0.0, recur_state)
     + recur_state[fresh] = 0.0
     +     return recur_state
 
@@ -367,15 +376,21 @@ the gradient is cut for everybody
     + 0.0, recur_state.detach()
 
 columns are cleared instead of rows
-    `fresh` says which rows, one for each environment: `fresh[:, None]` chooses whole rows,
-    `fresh` alone meets the last dimension.
-    - fresh[:, None]
-    + fresh
+    `fresh` says which rows, one for each environment: `fresh[:, None]` chooses whole rows of a
+    table, `fresh` alone meets the last dimension.
+    - torch.where(rows,
+    + torch.where(fresh,
+
+a memory of several layers is not forgotten
+    `fresh[:, None]` has two dimensions, and a state (B, L, H) three: then the environments meet
+    the layers. It needs as many dimensions as the state has.
+    - fresh.view(-1, *[1] * (recur_state.ndim - 1))
+    + fresh[:, None] if recur_state.ndim > 1 else fresh
 
 only the first unit is cleared
     The whole row has to go.
-    - fresh[:, None]
-    + fresh[:, None] & (torch.arange(recur_state.shape[1]) == 0)
+    - torch.where(rows,
+    + torch.where(rows & (torch.arange(recur_state.shape[-1]) == 0),
 
 fresh rows get ones
     Nothing is known after a reset, and that is what zeros stand for.
@@ -384,13 +399,13 @@ fresh rows get ones
 
 only the rows that go on are returned
     All rows stay, those of fresh environments as zeros.
-    - torch.where(fresh[:, None], 0.0, recur_state)
+    - torch.where(rows, 0.0, recur_state)
     + recur_state[~fresh]
 
 only the first of the fresh environments forgets
     The loop returns, or leaves, after the first.
-    - fresh[:, None]
-    + (fresh & (fresh.cumsum(0) == 1))[:, None]
+    - rows = fresh.view
+    + rows = (fresh & (fresh.cumsum(0) == 1)).view
 """)
 
 
@@ -399,6 +414,15 @@ def _go_on_with_mean(recur_state: Tensor, fresh: Tensor) -> Tensor:
     others = (~fresh).sum().clamp(min=1)
     mean = torch.where(fresh[:, None], 0.0, recur_state).sum(0) / others
     return torch.where(fresh[:, None], mean, recur_state)
+
+
+def _of_two_dimensions(draw) -> tuple:
+    rows = draw.size(1, 40)
+    state = draw.floats(rows, draw.integer(1, 5), kinds="tenths whole wide").to(
+        draw.one_of(torch.float32, torch.float64)
+    )
+    fresh = draw.floats(rows, kinds="whole tenths equal") > draw.one_of(0.0, 99.0, -99.0)
+    return state.requires_grad_(draw.flag()), fresh
 
 
 forget.harder(
@@ -426,6 +450,7 @@ forget.harder(
         - return torch.where(fresh[:, None], mean, recur_state)
         + return mean.expand(recur_state.shape).clone()
     """,
+    inputs=_of_two_dimensions,
 )
 
 

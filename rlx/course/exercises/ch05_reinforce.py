@@ -360,10 +360,16 @@ policy_gradient_loss.harder(
 # ---------------------------------------------------------------------- normalize
 
 
+def _normalize(x: Tensor) -> Tensor:
+    """Zero mean and unit variance, of each column: (N,) from (N,), or (N, K) from (N, K)."""
+    deviation, mean = torch.std_mean(x, dim=0, correction=0)
+    return (x - mean) / (deviation + 1e-8)
+
+
 normalize = Exercise(
     "normalize",
     chapter="05",
-    reference=plain.normalize,
+    reference=_normalize,
     target="rlx.functional.normalize",
     train=lambda: torch.cat([brief_training(), brief_training(batch_size=1, horizon=1)]),
     also="Ranks in place of numbers, `x.argsort().argsort() / (len(x) - 1) - 0.5`, are no longer "
@@ -372,8 +378,8 @@ normalize = Exercise(
         "Subtract what the numbers have in common; divide by how far they spread.",
         "What is the spread of a single number, or of equal ones? Dividing by it must not give "
         "NaN. And torch's `std` divides by N - 1 unless you say `correction=0`.",
-        "`deviation, mean = torch.std_mean(x, correction=0)`, then `(x - mean) / (deviation + "
-        "1e-8)`. Computed apart, `x.mean()` of equal numbers may be rounded, and what is left is "
+        "`deviation, mean = torch.std_mean(x, dim=0, correction=0)`, then `(x - mean) / (deviation "
+        "+ 1e-8)`. Computed apart, `x.mean()` of equal numbers may be rounded, and what is left is "
         "divided by 1e-8.",
     ),
 )
@@ -385,7 +391,9 @@ normalize.case("23 rows of 12.3", lambda: (torch.full((23,), 12.3),))
 
 @normalize.inputs
 def _(draw):
-    x = draw.one_of(1.0, 0.001) * draw.floats(draw.size(1, 500))
+    # Few tables: whoever takes them for one column may make another mistake, too.
+    shape = (draw.size(1, 500), draw.integer(2, 3))[: 1 + (draw.integer(0, 15) == 15)]
+    x = draw.one_of(1.0, 0.001) * draw.floats(*shape)
     return (x.to(draw.one_of(torch.float32, torch.float64)),)
 
 
@@ -393,35 +401,35 @@ normalize.patches(r"""
 the deviation is that of a sample: it divides by N - 1
     `x.std()` does, and for a single number that is 0: 0/0 is NaN, and so would the whole
     network be after the next step. Use the population's deviation, `correction=0`.
-    - torch.std_mean(x, correction=0)
-    + x.std(), x.mean()
+    - torch.std_mean(x, dim=0, correction=0)
+    + x.std(0), x.mean(0)
 
 numbers without any spread give NaN
     If all returns are equal, and at the start of training they may be, you divide 0 by 0.
     Add a small number to the deviation: 1e-8.
-    - torch.std_mean(x, correction=0)
-    + x.std(correction=0), x.mean()
+    - torch.std_mean(x, dim=0, correction=0)
+    + x.std(0, correction=0), x.mean(0)
     - (deviation + 1e-8)
     + deviation
 
 it divides by the variance
     The spread in the numbers' own unit is the standard deviation, the root of the variance.
     With the variance, large returns would become tiny.
-    - torch.std_mean(x, correction=0)
-    + x.var(correction=0), x.mean()
+    - torch.std_mean(x, dim=0, correction=0)
+    + x.var(0, correction=0), x.mean(0)
 
 the mean is not subtracted
     You only rescale. Returns of CartPole are all positive, so every action would still be
     made more probable, good or bad. Subtract the mean first.
-    - torch.std_mean(x, correction=0)
-    + x.std(correction=0), 0.0
+    - torch.std_mean(x, dim=0, correction=0)
+    + x.std(0, correction=0), 0.0
 
 equal numbers do not give 0
     The mean of equal numbers is rounded, and what is left of them, a few millionths, you
     divide by 1e-8. `torch.std_mean(x, correction=0)` gives a deviation and a mean that
     agree; or look whether there is any spread first.
-    - torch.std_mean(x, correction=0)
-    + x.std(correction=0), x.mean()
+    - torch.std_mean(x, dim=0, correction=0)
+    + x.std(0, correction=0), x.mean(0)
 
 the deviation is that of a sample
     It divides by N - 1, where this exercise asks for N: `correction=0`. For a few rows the
@@ -449,6 +457,11 @@ the small number is far too large
     1e-8 only has to keep 0/0 away. Yours shrinks small numbers.
     - 1e-8
     + 1e-3
+
+all columns share one mean and one deviation
+    Each column is normalised by itself: `dim=0` runs down the rows.
+    - dim=0, correction
+    + correction
 """)
 
 
@@ -607,4 +620,5 @@ noise.harder(
         - / NOISE_WANTED()
         + / NOISE_WANTED() / len(gradients)
     """,
+    inputs=lambda draw: (draw.one_of(1.0, 0.001) * draw.floats(draw.size(1, 500)),),
 )

@@ -1,0 +1,73 @@
+"""An exercise asks for what its chapter has not written: nobody passes by pasting from there."""
+
+import ast
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from rlx.course.checking import passes
+from rlx.course.exercise import load
+
+CHAPTERS = Path(__file__).parents[1] / "notebooks"
+
+# Those whose chapter still shows the whole answer. This list only becomes shorter.
+REVEALED = {
+    "discounted_return",
+    "discounted_returns",
+    "log_prob",
+    "entropy",
+    "sample",
+    "policy_gradient_loss",
+    "gae",
+    "epsilon_greedy",
+    "diagnose",
+    "spawn_seeds",
+    "valid_rows",
+    "average_gradients",
+    "staleness",
+    "expected_score",
+    "elo_update",
+    "both_sides",
+    "pool_weights",
+    "snapshot",
+}
+
+
+def written(chapter: str) -> dict:
+    """What a chapter defines, by name: with its imports, and its other functions and classes."""
+    (path,) = CHAPTERS.glob(f"{chapter}_*.ipynb")
+    names: dict = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type != "code" or "await " in cell.source:
+            continue
+        for node in ast.parse(cell.source).body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                exec(ast.unparse(node), names)
+            elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                node.decorator_list = []
+                source = "from __future__ import annotations\n" + ast.unparse(node)
+                try:
+                    exec(source, names)
+                except NameError:  # a base class that a cell makes
+                    continue
+    return names
+
+
+REQUIRED = [exercise for exercise in load().values() if not exercise.optional]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exercise", REQUIRED, ids=lambda exercise: exercise.name)
+def test_no_answer_can_be_pasted_from_the_chapter(exercise):
+    there = written(exercise.chapter)
+    if exercise.name not in there or exercise.name in REVEALED:
+        return
+    assert not passes(exercise, there[exercise.name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(REVEALED))
+def test_the_list_of_revealed_ones_is_not_longer_than_it_has_to_be(name):
+    there = written(load()[name].chapter)
+    assert passes(load()[name], there[name])
