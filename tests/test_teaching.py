@@ -11,13 +11,13 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
+import class_report
 import handout
 import nbformat
 import pytest
 import torch
 import yaml
 from class_report import Alike, report
-from class_report import page as html_page
 from make_exercises import stale
 
 from rlx.course import NotYet, check, exam, hint
@@ -241,11 +241,14 @@ def test_only_checks_that_were_really_edited_are_named(room):
     assert not any(found.values())
 
 
-def test_a_report_for_the_terminal_and_one_for_the_browser(room):
+def test_a_report_for_the_terminal_and_one_for_the_browser(room, monkeypatch, capsys):
     folder = room.course / "grading/progress/ada/counts"
     folder.mkdir(parents=True)
     (folder / "reward_to_go.json").write_text('{"checks": 4, "hints": 1}')
-    said = run(room.course, ROOT / "tools/class_report.py", "05_reinforce", "--course", room.course)
+    command = ["class_report.py", "05_reinforce", "--course", str(room.course)]
+    monkeypatch.setattr(sys, "argv", command)
+    assert class_report.main() == 0
+    said = capsys.readouterr().out
     assert "3 of 8" in said
     assert "  5 every step gets the return of the whole episode\n" in said
     assert "4 checks, 1 hints (1 told)" in said
@@ -289,8 +292,8 @@ def test_what_a_student_writes_is_text_on_the_page(room):
     room.write("autograded", name, notebook)
     found = report(room.course, "05_reinforce")
     assert "<b>Error: <script>" in [said.title for said in found.said("noise")]
-    assert "<script>" not in html_page(found)
-    assert "&lt;b&gt;Error" in html_page(found)
+    assert "<script>" not in class_report.page(found)
+    assert "&lt;b&gt;Error" in class_report.page(found)
 
 
 def test_checks_and_hints_are_counted_until_it_is_solved(tmp_path, monkeypatch):
@@ -464,6 +467,19 @@ def test_an_exam_runs_an_answer_and_does_not_judge_it(tmp_path):
 # ---------------------------------------------------------------------- another year's numbers
 
 
+def test_every_number_that_is_drawn_is_written_in_its_notebook():
+    load()
+    found = [
+        (name, each.source)
+        for path in ROOT.glob("solutions/*/*.ipynb")
+        for each in nbformat.read(path, as_version=4).cells
+        for name in each.metadata.get("rlx", {}).get("numbers", ())
+    ]
+    assert {name for name, _ in found} == set(NUMBERS)
+    for name, text in found:
+        assert NUMBERS[name].written(text, 0) == text != NUMBERS[name].written(text, 7)
+
+
 def test_a_drawn_number_is_the_published_one_only_without_a_seed():
     load()
     number = NUMBERS["batches_needed"]
@@ -533,6 +549,20 @@ for seed, number in ((7, {}), (7, 0.1), (0, 0.1)):
     assert list(stale(another_year / "solutions", exercises, seed=0)) == [
         "05_reinforce/05_reinforce.ipynb"
     ]
+
+
+@pytest.mark.slow
+def test_with_other_numbers_the_mistakes_are_still_told_apart():
+    load()
+    try:
+        use_seed(7)
+        for name in NUMBERS:
+            exercise = load()[name]
+            assert examine(exercise, exercise.reference).passed
+            for mistake in exercise.mistakes:
+                assert examine(exercise, mistake.coding).title == mistake.name
+    finally:
+        use_seed(0)
 
 
 def test_the_seed_draws_other_inputs():

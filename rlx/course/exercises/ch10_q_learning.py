@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from rlx.course.exercise import Exercise, Wrong
+from rlx.course.seeds import Drawn
 
 
 def _dqn(updates: int = 5, **options) -> Tensor:
@@ -800,9 +801,12 @@ it is PyTorch's smooth_l1_loss
 # ---------------------------------------------------------------------- priorities
 
 
+LEAST = Drawn("priorities", 0.01, 0.02, 0.05, 0.1)  # added to every error
+
+
 def _priorities(errors: Tensor, alpha: float, beta: float) -> tuple[Tensor, Tensor]:
     """How likely each row is to be drawn, and how much it then counts: two (N,)."""
-    size = (errors.abs() + 0.01) ** alpha
+    size = (errors.abs() + LEAST()) ** alpha
     chances = size / size.sum()
     weights = chances**-beta
     return chances, weights / weights.max()
@@ -818,10 +822,10 @@ priorities = Exercise(
     hints=(
         "First how likely: the larger the error, the likelier, whatever its sign. And they add up "
         "to 1.",
-        "Raise `|error| + 0.01` to the power of alpha, then divide by the sum. A weight is the "
-        "chance to the power of *minus* beta; divide by the largest.",
-        "`size = (errors.abs() + 0.01) ** alpha`, `chances = size / size.sum()`, `weights = "
-        "chances ** -beta`, and `weights / weights.max()`.",
+        "Raise `|error|` and the small number to the power of alpha, then divide by the sum. A "
+        "weight is the chance to the power of *minus* beta; divide by the largest.",
+        "With the small number added, `size = (…) ** alpha`, `chances = size / size.sum()`, "
+        "`weights = chances ** -beta`, and `weights / weights.max()`.",
     ),
 )
 
@@ -851,39 +855,39 @@ def _(draw):
 priorities.patches(r"""
 the sign of the error counts
     A negative error says as much as a positive one: its size counts.
-    - errors.abs() + 0.01
-    + errors + 0.01
+    - errors.abs() + LEAST()
+    + errors + LEAST()
 
 only rows that did better than expected count
     A disappointment is as much to learn from: `abs`, not `relu`.
-    - errors.abs() + 0.01
-    + errors.relu() + 0.01
+    - errors.abs() + LEAST()
+    + errors.relu() + LEAST()
 
 alpha is left out
     With alpha 1 the chances are in proportion, with 0 they are all alike: it is an exponent.
-    - (errors.abs() + 0.01) ** alpha
-    + (errors.abs() + 0.01)
+    - (errors.abs() + LEAST()) ** alpha
+    + (errors.abs() + LEAST())
 
 the chances are a softmax
     e to the power of the error: a row with an error of 10 would be nearly all there is.
-    - (errors.abs() + 0.01) ** alpha
+    - (errors.abs() + LEAST()) ** alpha
     + ((errors.abs() - errors.abs().max()) * alpha).exp()
 
 the power is taken after the sum
     Chances that are raised to a power do not add up to 1 any more: power first, sum then.
-    - (errors.abs() + 0.01) ** alpha
-    + errors.abs() + 0.01
+    - (errors.abs() + LEAST()) ** alpha
+    + errors.abs() + LEAST()
     - size / size.sum()
     + (size / size.sum()) ** alpha
 
 the squared error counts
     Its size alone, to the power of alpha.
-    - errors.abs() + 0.01
-    + errors**2 + 0.01
+    - errors.abs() + LEAST()
+    + errors**2 + LEAST()
 
 an error of 0 is never drawn again
-    Its chance is 0 for ever, whatever becomes of it: add 0.01.
-    - errors.abs() + 0.01
+    Its chance is 0 for ever, whatever becomes of it: add the small number.
+    - errors.abs() + LEAST()
     + errors.abs() + 0.0
 
 the weights grow with the chances
