@@ -222,7 +222,7 @@ class summary:
 
     def sentences(self) -> list[str]:
         return [
-            f"Exercises: {self.exercises.total()}.",
+            f"{self.exercises.total()}.",
             f"Hints: {self.hints}, for {len(self.helped)} exercises. Done without any: "
             f"{len(self.alone)}.",
             f"Predictions: {len(self.right)} came out, {len(self.wrong)} did not.",
