@@ -34,7 +34,7 @@ class CourseMap:
 
     def __repr__(self) -> str:
         return "\n".join(
-            f"{number}  {title}{'' if self.found[number] else ' (not written yet)'}"
+            f"{number}  {title}{'' if self.found[number] else ' (not here)'}"
             for number, title, _ in CHAPTERS
         )
 
@@ -43,7 +43,7 @@ class CourseMap:
         for number, title, builds in CHAPTERS:
             name = linked(html.escape(title), self.found[number])
             if not self.found[number]:
-                name += " <em>(not written yet)</em>"
+                name += " <em>(not here)</em>"
             there = self.exercises[number]
             rows += _row(
                 "td", [number, name, _code(builds), linked("exercises", there) if there else ""]
