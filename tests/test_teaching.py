@@ -435,6 +435,24 @@ def test_an_exam_has_no_hint_no_mistake_and_no_reference(path):
         assert whole not in text
 
 
+def test_an_exercise_beside_a_notebook_is_without_answers_too(tmp_path):
+    declared = blocks("Add an exercise")[0]
+    course = tmp_path / "course"
+    for name in ("Makefile", "rlx/course/__init__.py"):
+        (course / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, course / name)
+    own = course / "exercises/10_q_learning/own_exercise.py"
+    own.parent.mkdir(parents=True)
+    own.write_text(declared, encoding="utf-8")
+    subprocess.run(["git", "init", "-q"], cwd=course, check=True)
+    names = handout.write(course, tmp_path / "exam", ["10"], exam=True)
+    assert "exercises/10_q_learning/own_exercise.py" in names
+    text = (tmp_path / "exam/exercises/10_q_learning/own_exercise.py").read_text("utf-8")
+    assert "return rewards + gamma * next_values - values" not in text
+    assert "turned round" not in text
+    assert "one_step_error.case(" in text
+
+
 @pytest.mark.slow
 def test_an_exam_runs_an_answer_and_does_not_judge_it(tmp_path):
     handout.write(ROOT, tmp_path / "exam", ["05"], exam=True)

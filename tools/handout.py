@@ -250,7 +250,7 @@ def write(root, target, chapters, exam=False, github=False):
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, path)
         text = None
-        if exam and re.match(r"rlx/course/exercises/ch", name):
+        if exam and re.match(r"(rlx/course/)?exercises/.*\.py", name):  # also beside a notebook
             text = without_answers(path.read_text(encoding="utf-8"))
         elif exam and name == "rlx/course/__init__.py":
             text = path.read_text(encoding="utf-8").replace(
