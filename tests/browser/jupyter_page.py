@@ -101,6 +101,14 @@ NO_CELL_WAITS = """selector => {
   const prompts = [...document.querySelectorAll(selector + ' .jp-InputArea-prompt')];
   return prompts.length > 0 && !prompts.some(prompt => prompt.textContent.includes('*'));
 }"""
+ARRIVED = """path => {
+  const { context } = window.jupyterapp.shell.currentWidget || {};
+  return context && context.path === path && context.isReady;
+}"""
+CLOSE_ALL = """async () => {
+  await window.jupyterapp.commands.execute('application:close-all');
+  await window.jupyterapp.serviceManager.sessions.shutdownAll();
+}"""
 SAVE = "() => window.jupyterapp.shell.currentWidget.context.save()"
 # Nothing here waits for the promise: that of a run-… command resolves when the cells have finished.
 COMMAND = "([name, options]) => { window.jupyterapp.commands.execute(name, options); }"
@@ -120,6 +128,17 @@ class NotebookPage:
         self.page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
         self.page.wait_for_selector(f"{PANEL} .jp-Notebook .jp-Cell", timeout=60_000)
 
+    def turn_to(self, path):
+        """Open another notebook in the same page."""
+        self.command("docmanager:open", path=path)
+        self.page.wait_for_function(ARRIVED, arg=path, timeout=60_000)
+        self.wait_until_open()
+        self.wait_until_idle(60)
+
+    def close_all(self):
+        """Close every notebook of the page, and end the server's kernels."""
+        self.page.evaluate(CLOSE_ALL)
+
     def reopen(self, without_kernel=False, save=True):
         """Save, close the tab, and open the notebook once more, as a browser does with F5."""
         if save:
@@ -137,8 +156,10 @@ class NotebookPage:
     def wait_until_idle(self, seconds):
         """Until the kernel is connected and idle and no cell shows [*], twice in a row."""
         for _ in range(2):
-            self.page.wait_for_function(CONNECTED, timeout=seconds * 1000)
-            self.page.wait_for_function(NO_CELL_WAITS, arg=PANEL, timeout=seconds * 1000)
+            # Not at every frame, as Playwright would: that doubles what the page costs.
+            how = {"timeout": seconds * 1000, "polling": 200}
+            self.page.wait_for_function(CONNECTED, **how)
+            self.page.wait_for_function(NO_CELL_WAITS, arg=PANEL, **how)
             self.page.wait_for_timeout(300)
 
     def command(self, name, **options):
