@@ -24,6 +24,20 @@ _home = tempfile.TemporaryDirectory(prefix="rlx-home-")
 os.environ["RLX_HOME"] = _home.name
 
 
+def pytest_collection_modifyitems(items):
+    """An exercise's tests one after the other: what its mistakes do is computed once, by the worker
+    that runs them."""
+    of_exercises = [k for k, item in enumerate(items) if item.path.name == "test_exercises.py"]
+    exercises = {}  # in the order of their first tests
+
+    def place(item):
+        exercise = getattr(item, "callspec", None) and item.callspec.params.get("exercise")
+        return exercises.setdefault(exercise, len(exercises))
+
+    for k, item in zip(of_exercises, sorted((items[k] for k in of_exercises), key=place)):
+        items[k] = item
+
+
 def pytest_configure(config):
     nbval_timeout = getattr(config.option, "nbval_cell_timeout", None)
     if nbval_timeout is None:

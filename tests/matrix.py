@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -31,23 +32,33 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-# Its updates are A2C's where it plays in this process (test_sampler.py): the quick half will do.
-ONLY = {"impala": "vector"}
+def cells(*axes: object, covers: Callable[..., bool] | None = None) -> pytest.MarkDecorator:
+    """One test for each combination, named after it: ppo-gru-both-vector-seed0.
 
-
-def cells(*axes: object) -> pytest.MarkDecorator:
-    """One test for each combination, named after it: ppo-gru-both-vector-seed0."""
-    combinations = [
-        combination
-        for combination in itertools.product(*axes)
-        if ONLY.get(combination[0], combination[3]) == combination[3]
-    ]
-    names = [
-        "-".join(part if isinstance(part, str) else f"seed{part}" for part in combination)
-        for combination in combinations
-    ]
+    With `covers`, which is asked for the places of a combination on its axes, the others are marked
+    full: `make test-full` runs them."""
+    parameters = []
+    for places in itertools.product(*(range(len(axis)) for axis in axes)):
+        combination = [list(axis)[place] for axis, place in zip(axes, places)]
+        name = "-".join(part if isinstance(part, str) else f"seed{part}" for part in combination)
+        marks = [] if covers is None or covers(*places) else [pytest.mark.full]
+        parameters.append(pytest.param(*combination, id=name, marks=marks))
     arguments = ("algo", "network", "actions", "size", "seed")[: len(axes)]
-    return pytest.mark.parametrize(arguments, combinations, ids=names)
+    return pytest.mark.parametrize(arguments, parameters)
+
+
+def one_size(algo: int, network: int, actions: int, size: int, seed: int | None = None) -> bool:
+    """All combinations of algorithm, network and kind of action, each with one or many
+    environments by turns and with one of three seeds: a Latin square, in which every network and
+    every kind of action meets both sizes and all three seeds, with each algorithm."""
+    turn = size == (algo + network + actions) % 2
+    return turn and (seed is None or seed == (network + actions) % 3)
+
+
+def one_seed(algo: int, network: int, actions: int, size: int, seed: int) -> bool:
+    """All combinations, each with one of four seeds: with each algorithm a network meets all four,
+    and so does a kind of action."""
+    return seed == (network + 2 * actions + size) % 4
 
 
 def recall(size: str, **env: object) -> Recall | RecallEnv:

@@ -1,7 +1,8 @@
 """Every algorithm that replays × network × kind of action × one or many environments: it learns.
 
 Like test_learning.py, on the same worlds: a cell learns if after a small budget its greedy policy
-scores at least `threshold`, for two seeds, and these fail by the same training:
+scores at least `threshold` (from one of four seeds, by turns; `make test-full`: from all of them),
+and these fail by the same training:
 
 - An untrained policy, and one whose critic stays as untrained as it was.
 - A feed-forward policy where the cue has to be remembered.
@@ -16,7 +17,16 @@ import math
 
 import pytest
 import torch
-from matrix import DELAY, NOISE, RECURRENT, cells, one_thread, recall, score  # noqa: F401
+from matrix import (  # noqa: F401
+    DELAY,
+    NOISE,
+    RECURRENT,
+    cells,
+    one_seed,
+    one_thread,
+    recall,
+    score,
+)
 from torch import Tensor, nn
 
 import rlx
@@ -142,7 +152,7 @@ def test_q_learning_learns(algo, network, actions, size, seed):
     assert before < ACTIONS[actions] <= after
 
 
-@cells(CONTINUOUS, NETWORKS, LEVELS, DELAY, range(2))
+@cells(CONTINUOUS, NETWORKS, LEVELS, DELAY, range(4), covers=one_seed)
 def test_continuous_control_learns(algo, network, actions, size, seed):
     before, after = scores(algo, network, actions, size, seed, visible=network not in RECURRENT)
     assert before < ACTIONS[actions] <= after
