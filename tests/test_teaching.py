@@ -259,6 +259,26 @@ def test_a_report_for_the_terminal_and_one_for_the_browser(room, monkeypatch, ca
     assert load()["reward_to_go"].mistakes[0].why.split(".")[0] in page
 
 
+def test_an_odd_notebook_does_not_stop_the_report(room):
+    def odd(notebook):
+        notebook.cells[1].metadata["nbgrader"] = "mine"
+        notebook.cells[3].metadata["nbgrader"]["grade_id"] = ["a", "list"]
+        notebook.metadata.clear()
+
+    deep = "def reward_to_go(rewards, gamma):\n    return " + "(" * 3000 + "1" + ")" * 3000
+    added = "def reward_to_go(rewards, gamma):\n    return " + "+".join(["1"] * 30000)
+    room.add("odd", graded=False, edit=odd, reward_to_go=deep)
+    room.add("odder", graded=False, reward_to_go=added)
+    room.add("oddest", graded=False, reward_to_go="def reward_to_go(:\x00")
+    path = room.course / "grading/submitted/nobody/05_reinforce/05_reinforce.ipynb"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"cells": [{"cell_type": "code"}], "nbformat": 4, "nbformat_minor": 5}')
+    found = report(room.course, room.chapter)
+    assert len(found.graded) == 8
+    assert {"odd", "odder", "oddest", "nobody"} <= {s.name for s in found.students if s.failed}
+    assert class_report.page(found)
+
+
 def test_a_part_of_the_points_is_told(room):
     room.add("fay", graded=False)
     notebook = nbformat.read(ROOT / "exercises/05_reinforce/05_reinforce.ipynb", as_version=4)

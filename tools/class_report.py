@@ -12,6 +12,7 @@ import ast
 import csv
 import difflib
 import html
+import itertools
 import re
 import statistics
 import sys
@@ -29,6 +30,7 @@ from rlx.course.progress import counts
 
 ROOT = Path(__file__).parents[1]
 LONG = 60  # parts of an answer: below, two people write the same by themselves
+MOST = 2000  # parts of one that are compared
 ALIKE = 0.95  # of the parts, in the same order
 MARKS = {mark: kind for kind, (mark, _) in reversed(KINDS.items())}
 SIGNS = {"passed": "✓", "unwritten": "…", "missing": " "}  # all else is ✗
@@ -112,7 +114,8 @@ def notebook_in(folder):
 
 
 def nbgrader(cell, key):
-    return cell.get("metadata", {}).get("nbgrader", {}).get(key)
+    kept = cell.get("metadata", {}).get("nbgrader", {})
+    return kept.get(key) if isinstance(kept, dict) else None
 
 
 def graded_cells(notebook):
@@ -214,8 +217,8 @@ def parts(source):
     """An answer as a row of parts that do not depend on names, comments, docstrings and layout."""
     try:
         tree = ast.parse(textwrap.dedent(source))
-    except SyntaxError:
-        return tuple(re.findall(r"\w+|\S", source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return tuple(re.findall(r"\w+|\S", source)[:MOST])
     own: dict[str, str] = {}  # what the answer gives names to, in the order of appearance
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -241,7 +244,10 @@ def parts(source):
                 elif one is not None and name not in ("type_comment", "kind"):
                     yield own.get(one, one) if isinstance(one, str) else repr(one)
 
-    return tuple(walk(tree))
+    try:
+        return tuple(itertools.islice(walk(tree), MOST))
+    except RecursionError:
+        return tuple(re.findall(r"\w+|\S", source)[:MOST])
 
 
 def nearly(a, b):
@@ -307,7 +313,13 @@ def report(course, chapter):
         for folder in ("submitted", "autograded")
         for path in (grading / folder).glob(f"*/{chapter}")
     }
-    students = [one(grading, name, chapter, points, released) for name in sorted(names)]
+    students = []
+    for name in sorted(names):
+        try:
+            students.append(one(grading, name, chapter, points, released))
+        except Exception as error:  # one bad notebook is no reason to say nothing of the others
+            failed.setdefault(name, f"what was handed in is odd ({type(error).__name__}: {error})")
+            students.append(Student(name))
     for student in students:
         if student.name in failed:
             student.failed, student.outcomes = failed[student.name], {}
