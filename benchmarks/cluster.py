@@ -1,7 +1,8 @@
 """Workers on Ray: what one costs, and what many bring. Steps a second of a whole call or stream.
 
 (a) one worker beside the same environments in this process; (b) 1 to 32 workers whose environment
-waits 5 ms a step, which takes no core, so the engine's own limit shows, and the memory of a worker;
+waits 5 ms a step, which takes no core, so the engine's own limit shows: what a step takes of a core
+besides. They play together, and then as they come; and the memory of a worker is printed;
 (c) 1 and 2 workers whose environment computes for 1 ms; (d) two workers with 64 CartPoles each in
 gymnasium's SyncVectorEnv, and a network of 64x64 for the actions and another for the value, beside
 RLlib's env runners with the same (`pip install "ray[rllib]"`; its own gymnasium is older than ours,
@@ -14,6 +15,7 @@ number is the median of `--rounds`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import os
 import statistics
@@ -82,6 +84,19 @@ def overhead(rounds: int) -> None:
     print(f"(a) 64 CartPoles, segments of 64: here {here:,.0f} steps/s, in one worker {there:,.0f}")
 
 
+def seconds(pid: int) -> float:
+    """Of a core that a process has taken."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def streamed(agent: ClusterAgent, n_steps: int) -> Callable[[], int]:
+    """As many segments as there are workers, as they come; a round goes on where the last ended."""
+    policy = rlx.networks.MLPPolicy(agent)
+    stream = agent(policy).stream(n_steps, dry=True)
+    return lambda: sum(int((~next(stream).end).sum()) for _ in agent.sampler.workers)
+
+
 def pids(agent: ClusterAgent) -> list[int]:
     import ray
 
@@ -89,18 +104,39 @@ def pids(agent: ClusterAgent) -> list[int]:
     return ray.get(own)
 
 
+def waiting() -> list[int]:
+    """The processes that Ray started for its workers, which wait for those that were forked."""
+    folder, found = local._ours["folder"], []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (path / "cmdline").read_text()
+            if "default_worker.py" in line and folder in line:
+                found.append(int(path.name))
+    return found
+
+
 def scaling(name: str, make: Callable, counts: list[int], n_steps: int, rounds: int) -> None:
-    first = None
+    first: dict[str, float] = {}
     for workers in counts:
         with ClusterAgent(make, workers=workers, seed=0) as agent:
-            speed = rate(segments(agent, n_steps), rounds)
-            each = statistics.median(map(memory, pids(agent)))
-        first = first or speed
-        print(
-            f"{name} {workers:>2} workers: {speed:>8,.0f} steps/s, {speed / first:5.1f} times one "
-            f"worker; {each:.0f} MB a worker",
-            flush=True,
-        )
+            own = pids(agent)
+            for how, way in (("together", segments), ("as they come", streamed)):
+                run = way(agent, n_steps)
+                before, steps = sum(map(seconds, own)), []
+                speed = rate(lambda run=run, steps=steps: steps.append(run()) or steps[-1], rounds)
+                core = (sum(map(seconds, own)) - before) / sum(steps)
+                first.setdefault(how, speed)
+                print(
+                    f"{name} {workers:>2} workers, {how:<12}: {speed:>6,.0f} steps/s, "
+                    f"{speed / first[how]:4.1f} times one; {1e3 * core:.2f} ms of a core a step; "
+                    f"load {os.getloadavg()[0]:.0f}",
+                    flush=True,
+                )
+            each, waits = (
+                statistics.median(map(memory, own)),
+                statistics.median(map(memory, waiting())),
+            )
+            print(f"{name} {workers:>2} workers: {each:.0f} MB each, and {waits:.0f} MB that waits")
 
 
 def beside_rllib(rounds: int) -> None:
