@@ -27,7 +27,7 @@ CHROMIUM  := $(shell command -v chromium || command -v chromium-browser || comma
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help lab check test parts lint test-library test-learning test-full test-notebooks test-solutions test-browser \
-    notebooks exercises class handout book bench clean
+    notebooks exercises handout grade class book bench clean
 
 help:
 	@echo 'make lab         open the course in JupyterLab      (ARGS="--no-browser --port=9000")'
@@ -36,6 +36,7 @@ help:
 	@echo 'make notebooks   run the notebooks again, save them tidily, list their terms    (ONLY="path …")'
 	@echo 'make exercises   write exercises/ from solutions/, and install nbgrader    (SEED=7: other numbers)'
 	@echo 'make handout     what students get: build/handout.zip    (CHAPTERS="00 01 02" SEED=7 EXAM=1 GITHUB=1)'
+	@echo 'make grade       grade what was handed in    (CHAPTER=05_reinforce JOBS=2 ARGS="--student alice")'
 	@echo 'make class       who solved what, which mistakes were made by how many    (CHAPTER=05_reinforce)'
 	@echo 'make book        the course as a website, to read: build/book/index.html'
 	@echo 'make bench       measure rlx beside its peers'
@@ -129,6 +130,10 @@ exercises: $(VENV)/.classroom
 # docs/teaching.md says what is in it.
 handout: $(VENV)/.course $(if $(SEED),exercises)
 	@$(PY) tools/handout.py --chapters "$(CHAPTERS)" $(if $(EXAM),--exam) $(if $(GITHUB),--github)
+
+# One submission at a time, unless the command line says otherwise: each takes a core.
+grade: $(VENV)/.classroom
+	@$(PY) tools/grade.py $(CHAPTER) --jobs $(if $(filter command line,$(origin JOBS)),$(JOBS),1) $(ARGS)
 
 # From what grading has left: docs/teaching.md
 class: $(VENV)/.classroom

@@ -1,34 +1,21 @@
-"""Makes the repository an nbgrader course: docs/teaching.md says how it is used."""
+"""Makes the repository an nbgrader course: docs/teaching.md says how it is used.
 
-import os
+`make grade` repairs, runs and judges submissions, and uses nbgrader for the gradebook and the
+pages. Nbgrader's own `autograde`, and its Formgrader, run and judge them in the same way.
+"""
+
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
 
+from grading.steps import Repair, Run
 from make_exercises import Numbers
 from nbgrader.converters import GenerateAssignment
 from nbgrader.converters.autograde import Autograde
-from nbgrader.preprocessors import Execute
-from nbgrader.utils import is_grade
+from nbgrader.preprocessors import DeduplicateIds, Execute
 
-
-class Grade(Execute):
-    """Runs a submission. It has two habits that a kernel does not have by itself."""
-
-    def start_new_kernel(self, **options):
-        # What a student passes is not noted as the teacher's progress.
-        self.home = tempfile.TemporaryDirectory(prefix="rlx-grading-")
-        environment = {**os.environ, "RLX_HOME": self.home.name}
-        super().start_new_kernel(env=environment, **options)
-
-    def preprocess_cell(self, cell, resources, index):
-        # By now a student may mean something else by `check`, on purpose or not.
-        if is_grade(cell) and "check(" in cell.source:
-            self.kc.execute("from rlx.course import check", silent=True, stop_on_error=False)
-        return super().preprocess_cell(cell, resources, index)
-
+OURS = {DeduplicateIds: Repair, Execute: Run}
 
 c = get_config()  # noqa: F821
 
@@ -52,6 +39,5 @@ c.FileNameCollectorPlugin.named_regexp = (
 )
 c.OverwriteCells.add_missing_cells = True  # a graded cell that was deleted comes back
 c.ExecutePreprocessor.timeout = 120  # seconds for a cell, as in the tests of the solutions
-c.Autograde.autograde_preprocessors = [
-    Grade if step is Execute else step for step in Autograde.autograde_preprocessors.default()
-]
+for steps in ("sanitize_preprocessors", "autograde_preprocessors"):
+    c.Autograde[steps] = [OURS.get(step, step) for step in getattr(Autograde, steps).default()]

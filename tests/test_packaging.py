@@ -70,17 +70,6 @@ def test_conda_installs_the_pinned_versions_of_extras_that_exist():
     assert "course" in extras.split(",")
 
 
-def test_the_grading_container_is_built_from_what_exists():
-    text = (ROOT / "tools/grading.Dockerfile").read_text()
-    (extras,) = re.findall(r"'/rlx\[([\w,]+)\]'", text)
-    assert set(extras.split(",")) <= EXTRAS.keys()
-    sources = [
-        name for line in re.findall(r"^COPY (.+)$", text, re.M) for name in line.split()[:-1]
-    ]
-    assert all((ROOT / name).exists() for name in sources)
-    assert {"pyproject.toml", "rlx", PROJECT["readme"], *PROJECT["license-files"]} <= set(sources)
-
-
 def imported(file):
     """The top-level names of the packages that a module imports, wherever in it."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

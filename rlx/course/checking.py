@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from rlx.course import progress
@@ -9,6 +10,7 @@ from rlx.course.card import Card, NotYet, show
 from rlx.course.diagnose import judge
 from rlx.course.exercise import Exercise, find, load, source
 from rlx.course.observe import (
+    Elsewhere,
     OutOfTime,
     observe,
     one_thread,
@@ -61,12 +63,14 @@ def hint(name: str | Callable) -> None:
 _hints_shown: dict[str, int] = {}  # in this kernel
 
 
-def examine(exercise: Exercise, answer: Callable) -> Card:
+def examine(exercise: Exercise, answer: Callable | Elsewhere) -> Card:
     """What `check` finds, as a card."""
     with random_numbers_kept(), one_thread():
         expected(exercise)  # our own time, not the answer's
         try:
-            with time_limit(exercise.time_limit):
+            # An answer elsewhere is stopped there.
+            there = isinstance(answer, Elsewhere)
+            with contextlib.nullcontext() if there else time_limit(exercise.time_limit):
                 trials = tried(exercise, answer)
         except OutOfTime:
             return Card(
@@ -101,7 +105,7 @@ def passes(exercise: Exercise, answer: Callable) -> bool:
             return False
 
 
-def _passed(exercise: Exercise, answer: Callable) -> Card:
+def _passed(exercise: Exercise, answer: Callable | Elsewhere) -> Card:
     words = [case.words for case in exercise.cases]
     if exercise.generator:
         words.append(f"{exercise.count} inputs made at random")
@@ -109,7 +113,8 @@ def _passed(exercise: Exercise, answer: Callable) -> Card:
     if exercise.also:
         sentences.append(exercise.also)
     card = Card(exercise.name, "right", sentences, [], "passed")
-    card.sources = [("yours", source(answer)), ("the library's", exercise.library)]
+    yours = answer.text if isinstance(answer, Elsewhere) else source(answer)
+    card.sources = [("yours", yours), ("the library's", exercise.library)]
     return card
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,7 @@ from rlx.course.card import Card
 from rlx.course.exercise import Exercise, Mistake
 from rlx.course.findings import AFTER_PATTERNS, BEFORE_NUMBERS, first_difference, not_written
 from rlx.course.generate import shrink
-from rlx.course.observe import OutOfTime, alike, observe, same_values, time_limit
+from rlx.course.observe import Elsewhere, OutOfTime, alike, observe, same_values, time_limit
 from rlx.course.patterns import exchanged, pattern
 from rlx.course.trials import Trial, behaviour, try_one
 from rlx.course.values import numbers
@@ -137,8 +138,9 @@ def _simplest(
     """The trial as it is if its case was made by hand, else the simplest that shows the same."""
     if trial.case.choices is None:
         return trial
+    there = isinstance(answer, Elsewhere)  # it is stopped there
     try:
-        with time_limit(2.0):
+        with contextlib.nullcontext() if there else time_limit(2.0):
             made = shrink(
                 lambda choices: try_one(exercise, answer, exercise.made_from(choices)),
                 trial.case.choices,

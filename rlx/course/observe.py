@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,33 @@ class Observed:
         return self.leaves.keys() == now.keys() and all(
             same_leaf(leaf, now[name]) for name, leaf in self.leaves.items()
         )
+
+
+class Elsewhere:
+    """An answer that this process does not hold: `rlx.course.afar` asks another one what it does.
+
+    It is passed where an answer is, and is never called."""
+
+    text = ""  # its source
+
+    def observe(self, exercise: Exercise, cases: Sequence[Case]) -> list[Observed]:
+        """What it does with each of the cases, one after the other."""
+        raise NotImplementedError
+
+
+def observe_all(
+    exercise: Exercise, answer: Callable | Elsewhere, cases: Sequence[Case]
+) -> list[Observed]:
+    """`observe` of each case. Of an answer elsewhere, all are asked for at once."""
+    if isinstance(answer, Elsewhere):
+        return answer.observe(exercise, cases)
+    return [observe(exercise, answer, case) for case in cases]
+
+
+def held_inputs(exercise: Exercise, case: Case) -> dict[str, Any]:
+    """A case's inputs by name, as `Observed.inputs` has them."""
+    seed_all()
+    return {k: _held(value) for k, value in zip(exercise.arguments, case.inputs())}
 
 
 def observe(exercise: Exercise, answer: Callable, case: Case) -> Observed:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from functools import cache
 
 from rlx.course.exercise import Case, Exercise
-from rlx.course.observe import Observed, observe, random_numbers_kept, right, same_values
+from rlx.course.observe import (
+    Elsewhere,
+    Observed,
+    observe,
+    observe_all,
+    random_numbers_kept,
+    right,
+    same_values,
+)
 
 
 @dataclass
@@ -48,18 +56,18 @@ def expected(exercise: Exercise) -> tuple[list[Case], list[Observed]]:
         return cases, [observe(exercise, exercise.reference, case) for case in cases]
 
 
-def tried(exercise: Exercise, answer: Callable) -> list[Trial]:
+def tried(exercise: Exercise, answer: Callable | Elsewhere) -> list[Trial]:
     cases, wanted = expected(exercise)
-    found = [observe(exercise, answer, case) for case in cases]
-    # Once more, to see whether it keeps something: half of the cases tell, and save time.
-    again = [observe(exercise, answer, case) for case in cases[: 10 + exercise.count // 2]]
+    # Half of them once more, to see whether it keeps something: they tell, and save time.
+    seen = observe_all(exercise, answer, cases + cases[: 10 + exercise.count // 2])
+    found, again = seen[: len(cases)], seen[len(cases) :]
     again += found[len(again) :]
     return list(map(Trial, cases, found, wanted, again))
 
 
-def try_one(exercise: Exercise, answer: Callable, case: Case) -> Trial:
+def try_one(exercise: Exercise, answer: Callable | Elsewhere, case: Case) -> Trial:
     wanted = observe(exercise, exercise.reference, case)
-    found, again = (observe(exercise, answer, case) for _ in range(2))
+    found, again = observe_all(exercise, answer, [case, case])
     return Trial(case, found, wanted, again)
 
 

@@ -75,6 +75,8 @@ def _frames(error: BaseException) -> list[tuple[traceback.FrameSummary, bool]]:
 
 def unwritten(error: BaseException | None) -> bool:
     """Is it the `raise NotImplementedError` of an answer, and none from inside a library?"""
+    if hasattr(error, "unwritten"):  # it was raised in another process (rlx.course.afar)
+        return error.unwritten
     if not isinstance(error, NotImplementedError):
         return False
     frames = _frames(error)
@@ -83,6 +85,8 @@ def unwritten(error: BaseException | None) -> bool:
 
 def where(error: BaseException) -> str:
     """The line of the answer that raised: the last one that is not in a library."""
+    if hasattr(error, "seen_at"):
+        return error.seen_at
     own = [frame for frame, _ in _frames(error)]
     if not own or not own[-1].line:
         return ""

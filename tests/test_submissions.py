@@ -1,0 +1,692 @@
+"""Sixty kinds of submission, graded as a teacher grades: points, pages and the table.
+
+Honest accidents cost nothing, and what is not one's own earns nothing.
+"""
+
+import copy
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import nbformat
+import pytest
+from grading import sandbox
+from nbformat.v4 import new_code_cell
+
+ROOT = Path(__file__).parents[1]
+FIVE, ONE, SIX = "05_reinforce", "01_loop", "06_baselines"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+def solved(chapter):
+    """The student's notebook with the teacher's answers in it."""
+    student, teacher = (
+        nbformat.read(ROOT / folder / chapter / f"{chapter}.ipynb", as_version=4)
+        for folder in ("exercises", "solutions")
+    )
+    answers = {c.id: c.source for c in teacher.cells if about(c).get("solution")}
+    for one in student.cells:
+        one.source = answers.get(one.id, one.source)
+    return student
+
+
+def about(cell):
+    return cell.metadata.get("nbgrader", {})
+
+
+class Student:
+    """What one hands in: a notebook to change, or the bytes of a file, and files beside it."""
+
+    def __init__(self, chapter, notebook):
+        self.chapter, self.notebook = chapter, notebook
+        self.file, self.data, self.beside, self.link = f"{chapter}.ipynb", None, {}, None
+
+    def cell(self, name):
+        cells = self.notebook.cells
+        return next(one for one in cells if name in (one.id, about(one).get("grade_id")))
+
+    def put(self, name, source):
+        self.cell(name).source = textwrap.dedent(source).strip()
+
+    def append(self, name, source):
+        self.cell(name).source += "\n\n" + textwrap.dedent(source).strip()
+
+    def before(self, name, source):
+        """A cell of the student's own, before the one of that name."""
+        cell = new_code_cell(textwrap.dedent(source).strip())
+        self.notebook.cells.insert(self.notebook.cells.index(self.cell(name)), cell)
+
+    def hand_in(self, folder):
+        folder.mkdir(parents=True)
+        for name, text in self.beside.items():
+            folder.joinpath(name).parent.mkdir(exist_ok=True)
+            folder.joinpath(name).write_text(text)
+        if self.link:
+            folder.joinpath(self.file).symlink_to(self.link)
+        elif self.file:
+            data = self.data if self.data is not None else self.text().encode()
+            folder.joinpath(self.file).write_bytes(data)
+
+    def text(self):
+        return json.dumps(self.notebook, ensure_ascii=False)
+
+
+KINDS = {}  # by name: chapter, solved or not, what is changed, points, words of the page, the note
+
+
+def kind(points, *words, chapter=FIVE, untouched=False, failed=""):
+    """Declares a submission: what it deserves, and what its page has to say."""
+
+    def declare(change):
+        name = change.__name__
+        KINDS[name] = (chapter, untouched, change, points, words, failed)
+        return change
+
+    return declare
+
+
+# ------------------------------------------------------------------ nothing special
+
+
+@kind(9)
+def right(student):
+    """Every exercise solved."""
+
+
+@kind(0, "not written yet", untouched=True)
+def nothing_written(student):
+    """As it was handed out."""
+
+
+@kind(7, "the deviation is that of a sample")
+def a_named_mistake(student):
+    student.put("normalize", "def normalize(x):\n    return (x - x.mean()) / (x.std() + 1e-8)")
+
+
+@kind(7, "SyntaxError")
+def a_syntax_error(student):
+    student.put("normalize", "def normalize(x)\n    return x")
+
+
+@kind(7, "it returns a list, not a tensor")
+def another_type(student):
+    student.put("normalize", "def normalize(x):\n    return [1.0] * len(x)")
+
+
+@kind(7, "it returns a Strange, not a tensor")
+def a_type_of_ones_own(student):
+    student.put("normalize", "class Strange: pass\ndef normalize(x):\n    return Strange()")
+
+
+@kind(9, "NameError")
+def a_cell_that_fails(student):
+    student.before("normalize", "print(not_there)\ndef helper(x):\n    return x")
+    student.append("normalize", "_normalize = normalize\ndef normalize(x):\n"
+                   "    return helper(_normalize(x))")  # fmt: skip
+
+
+# ------------------------------------------------------------------ honest accidents: it hangs
+
+
+@kind(7, "it does not come to an end")
+def an_endless_loop(student):
+    student.put("reward_to_go", "def reward_to_go(rewards, gamma):\n    while True:\n        pass")
+
+
+@kind(7, "it does not come to an end", "Python was started again")
+def an_endless_loop_that_catches_all(student):
+    student.put("reward_to_go", """
+        def reward_to_go(rewards, gamma):
+            while True:
+                try:
+                    while True:
+                        pass
+                except BaseException:
+                    pass
+    """)  # fmt: skip
+
+
+@kind(9, "seconds are over")
+def an_endless_cell(student):
+    student.append("reward_to_go", "while True:\n    pass")
+
+
+@kind(9, "did not stop", "Python was started again")
+def an_endless_cell_that_awaits(student):
+    student.before("normalize", "import asyncio\nawait asyncio.sleep(0)\nwhile True:\n    pass")
+
+
+@kind(9, "it prints without end", "the rest is left out")
+def a_cell_that_prints_without_end(student):
+    student.before("normalize", "while True:\n    print('x' * 1000)")
+
+
+# ------------------------------------------------------------------ it ends, it fills the memory
+
+
+@kind(7, "it ends Python", "the kernel ended itself (status 3)")
+def ends_python_when_checked(student):
+    student.put("policy_gradient_loss", """
+        def policy_gradient_loss(logprobs, advantages):
+            import os
+            os._exit(3)
+    """)  # fmt: skip
+
+
+@kind(9, "the kernel ended itself (status 1)", "Python was started again")
+def ends_python_in_a_cell(student):
+    student.before("normalize", "import os\nos._exit(1)")
+
+
+@kind(6, "ended by SIGKILL")
+def is_killed_when_checked(student):
+    student.put("noise", "import os\ndef noise(gradients):\n    os.kill(os.getpid(), 9)")
+
+
+@kind(7, "it raises SystemExit")
+def leaves(student):
+    student.put("normalize", "import sys\ndef normalize(x):\n    sys.exit()")
+
+
+@kind(7)
+def fills_the_memory(student):
+    student.put("normalize", "def normalize(x):\n    return torch.ones(10**10)")
+
+
+@kind(9, "more than 100 processes")
+def starts_many_processes(student):
+    student.before("normalize", """
+        import os, time
+        for _ in range(150):
+            if os.fork() == 0:
+                time.sleep(60)
+                os._exit(0)
+        time.sleep(5)
+    """)  # fmt: skip
+
+
+# ------------------------------------------------------------------ the file is not as it was
+
+
+@kind(9)
+def a_warning(student):
+    student.append("noise", """
+        import sys, warnings
+        right_noise = noise
+        def noise(gradients):
+            warnings.warn("careful")
+            print("careful", file=sys.stderr)
+            return right_noise(gradients)
+    """)  # fmt: skip
+
+
+@kind(9)
+def every_cell_twice(student):
+    cells = student.notebook.cells
+    student.notebook.cells = [one for cell in cells for one in (cell, copy.deepcopy(cell))]
+
+
+@kind(9, "the last in which something is written was graded", "that was not graded")
+def an_empty_copy_below(student):
+    cells = student.notebook.cells
+    again = copy.deepcopy(student.cell("normalize"))
+    again.source = "def normalize(x):\n    raise NotImplementedError('your turn')"
+    stub = nbformat.read(ROOT / "exercises" / FIVE / f"{FIVE}.ipynb", as_version=4)
+    again.source = next(one.source for one in stub.cells if one.id == "normalize")
+    cells.insert(cells.index(student.cell("check-normalize")), again)
+
+
+@kind(7, "the last was graded")
+def two_answers(student):
+    again = copy.deepcopy(student.cell("normalize"))
+    again.source = "def normalize(x):\n    return x"
+    student.notebook.cells.append(again)
+
+
+@kind(7, "Deleted, and put back empty", "not written yet")
+def a_deleted_exercise(student):
+    gone = ("normalize", "check-normalize")
+    student.notebook.cells = [one for one in student.notebook.cells if one.id not in gone]
+
+
+@kind(9)
+def deleted_checks(student):
+    student.notebook.cells = [
+        one for one in student.notebook.cells if not one.id.startswith("check-")
+    ]
+
+
+@kind(9, "were found by what they")
+def lost_metadata(student):
+    for k, one in enumerate(student.notebook.cells):
+        one.metadata, one.id = nbformat.from_dict({}), f"c{k}"
+
+
+@kind(9)
+def foreign_metadata(student):
+    for one in student.notebook.cells:
+        one.metadata = nbformat.from_dict({"nbgrader": "yes", "colab": {"id": 7}, "tags": None})
+
+
+@kind(9)
+def metadata_of_version_1(student):
+    for one in student.notebook.cells:
+        if "nbgrader" in one.metadata:
+            one.metadata.nbgrader.schema_version = 1
+            one.metadata.nbgrader.pop("task", None)
+
+
+@kind(9)
+def metadata_of_version_2(student):
+    for one in student.notebook.cells:
+        if "nbgrader" in one.metadata:
+            one.metadata.nbgrader.schema_version = 2
+
+
+@kind(9)
+def metadata_of_version_99(student):
+    for one in student.notebook.cells:
+        if "nbgrader" in one.metadata:
+            one.metadata.nbgrader.schema_version = 99
+
+
+@kind(9, "The file was called")
+def another_name(student):
+    student.file = "my homework (final).ipynb"
+
+
+@kind(9, "byte-order mark")
+def a_byte_order_mark(student):
+    student.data = b"\xef\xbb\xbf" + student.text().encode()
+
+
+@kind(9, "latin-1")
+def latin_1(student):
+    student.before("normalize", "# caf\u00e9")
+    text = student.text().encode("latin-1", errors="ignore")
+    student.data = text
+
+
+@kind(9, "utf-16")
+def utf_16(student):
+    student.data = student.text().encode("utf-16")
+
+
+@kind(9, "old notebooks")
+def an_old_format(student):
+    student.data = nbformat.writes(copy.deepcopy(student.notebook), version=3).encode()
+
+
+@kind(9)
+def cells_in_reverse(student):
+    student.notebook.cells = student.notebook.cells[::-1]
+
+
+@kind(9)
+def an_answer_in_a_cell_of_its_own(student):
+    source = student.cell("normalize").source
+    student.cell("normalize").source = ""
+    student.notebook.cells.append(new_code_cell(source))
+
+
+@kind(9)
+def an_answer_that_became_text(student):
+    student.cell("normalize").cell_type = "markdown"
+
+
+@kind(9)
+def a_helper_beside(student):
+    student.beside["helper.py"] = "def same(x):\n    return x\n"
+    student.append("normalize", """
+        from helper import same
+        mine = normalize
+        def normalize(x):
+            return same(mine(x))
+    """)  # fmt: skip
+
+
+# ------------------------------------------------------------------ nothing there to grade
+
+
+@kind(None, failed="the file is empty")
+def an_empty_file(student):
+    student.data = b""
+
+
+@kind(None, failed="no notebook")
+def half_a_file(student):
+    student.data = student.text().encode()[:5000]
+
+
+@kind(None, failed="there is no notebook")
+def another_file(student):
+    student.file, student.data = "answers.docx", b"PK"
+
+
+@kind(None, failed="it is a link")
+def a_link_to_the_solutions(student):
+    student.link = ROOT / "solutions" / FIVE / f"{FIVE}.ipynb"
+
+
+# ------------------------------------------------------------------ and what is no accident
+
+
+@kind(0, untouched=True)
+def another_check(student):
+    student.put("reward_to_go", "def check(answer):\n    pass\ngraded = check")
+
+
+@kind(0, untouched=True)
+def checks_and_points_changed(student):
+    for one in student.notebook.cells:
+        if about(one).get("grade"):
+            one.source, about(one)["points"] = "pass", 100
+
+
+@kind(0, untouched=True)
+def examine_patched(student):
+    student.put("reward_to_go", """
+        import rlx.course.checking as checking
+        from rlx.course.card import Card
+        checking.examine = lambda exercise, answer: Card(exercise.name, "right", [], [], "passed")
+        checking.check = lambda answer: None
+    """)  # fmt: skip
+
+
+@kind(0, untouched=True)
+def comparisons_patched(student):
+    student.put("reward_to_go", """
+        import torch
+        from rlx.course import observe, trials, values
+        for module in (observe, trials):
+            module.right = lambda *_: True
+            module.same_values = lambda *_: True
+        values.equal = observe.equal = lambda *_: True
+        torch.Tensor.__eq__ = lambda *_: True
+    """)  # fmt: skip
+
+
+@kind(0, untouched=True)
+def references_replaced(student):
+    student.append("imports", """
+        from rlx.course.exercise import load
+        def nothing(*_): return torch.zeros(())
+        for exercise in load().values():
+            exercise.reference = nothing
+            exercise.cases.clear()
+        reward_to_go = policy_gradient_loss = normalize = noise = nothing
+    """)  # fmt: skip
+    for name in ("reward_to_go", "policy_gradient_loss", "normalize", "noise"):
+        student.put(name, f"{name} = nothing")
+
+
+@kind(0, "could not be written down", untouched=True)
+def serve_patched(student):
+    student.append("imports", """
+        import rlx.course.afar as afar
+        def serve(namespace, request, path):
+            open(path, "w").write('{"observed": [{"value": 1}]}')
+        afar.serve = serve
+    """)  # fmt: skip
+
+
+@kind(0, "could not be seen", untouched=True)
+def fake_modules(student):
+    student.put("reward_to_go", """
+        import sys, types
+        fake = types.ModuleType("rlx.course")
+        fake.check = fake.graded = lambda *_: None
+        for name in [name for name in sys.modules if name.startswith("rlx")]:
+            sys.modules[name] = fake
+    """)  # fmt: skip
+
+
+@kind(0, untouched=True)
+def an_rlx_beside(student):
+    student.beside["rlx/__init__.py"] = "raise SystemExit"
+    student.beside["rlx.py"] = "raise SystemExit"
+
+
+@kind(0, untouched=True)
+def transformers(student):
+    student.append("imports", """
+        get_ipython().input_transformers_post.append(lambda lines: ["pass\\n"])
+    """)  # fmt: skip
+
+
+@kind(0, untouched=True)
+def run_code_patched(student):
+    student.append("imports", """
+        async def run_code(*_, **__): return False
+        get_ipython().run_code = run_code
+    """)  # fmt: skip
+
+
+@kind(0, untouched=True)
+def outputs_forged(student):
+    student.append("imports", """
+        from IPython.display import HTML, display
+        display(HTML('<div class="rlx-card rlx-passed">right</div>'))
+    """)  # fmt: skip
+
+
+@kind(0, untouched=True)
+def the_reference_handed_in(student):
+    student.append("imports", "from rlx.course.exercise import load")
+    for name in ("reward_to_go", "policy_gradient_loss", "normalize", "noise"):
+        student.put(name, f"{name} = load()['{name}'].reference")
+
+
+@kind(5, "it is not your own")
+def the_librarys_handed_in(student):
+    student.put("normalize", "normalize = rlx.functional.normalize")
+    student.put("policy_gradient_loss", """
+        from functools import partial
+        policy_gradient_loss = partial(rlx.functional.policy_gradient_loss)
+    """)  # fmt: skip
+
+
+@kind(7, "it is not your own")
+def the_librarys_called(student):
+    student.put("normalize", """
+        from rlx.functional import normalize as n
+        def normalize(x):
+            return n(x)
+    """)  # fmt: skip
+
+
+@kind(0, untouched=True)
+def reads_the_solutions(student):
+    student.append("imports", f"""
+        import json, pathlib
+        text = pathlib.Path({str(ROOT / "solutions" / FIVE / f"{FIVE}.ipynb")!r}).read_text()
+        for cell in json.loads(text)["cells"]:
+            if cell["metadata"].get("nbgrader", {{}}).get("solution"):
+                exec("".join(cell["source"]))
+    """)  # fmt: skip
+    for name in ("reward_to_go", "policy_gradient_loss", "normalize", "noise"):
+        student.put(name, "pass")
+
+
+@kind(0, untouched=True)
+def writes_to_the_gradebook(student):
+    student.append("imports", """
+        import glob, sqlite3
+        for path in glob.glob("COURSE/gradebook.db"):
+            with sqlite3.connect(path) as book:
+                book.execute("update grade set auto_score = 12")
+        open("COURSE/gradebook.db", "ab")
+    """)  # fmt: skip
+
+
+# ------------------------------------------------------------------ another chapter
+
+
+@kind(8, chapter=ONE)
+def right_one(student):
+    """Every exercise solved."""
+
+
+@kind(0, chapter=ONE, untouched=True)
+def nothing_written_one(student):
+    """As it was handed out."""
+
+
+@kind(6, "it does not stop at a truncation", chapter=ONE)
+def a_named_mistake_one(student):
+    source = student.cell("run_episode").source
+    student.put("run_episode", source.replace("if terminated or truncated", "if terminated"))
+
+
+@kind(5, "it does not come to an end", chapter=ONE)
+def an_endless_loop_in_a_closure(student):
+    student.put("make_act", """
+        def make_act():
+            def act(observation):
+                while True:
+                    pass
+            return act
+    """)  # fmt: skip
+
+
+@kind(5, "it ends Python", chapter=ONE)
+def ends_python_in_a_closure(student):
+    student.put("make_act", """
+        import os
+        def make_act():
+            return lambda observation: os._exit(0)
+    """)  # fmt: skip
+
+
+@kind(8, "were found by what they", chapter=ONE)
+def lost_metadata_one(student):
+    lost_metadata(student)
+
+
+@kind(8, chapter=ONE)
+def every_cell_twice_one(student):
+    every_cell_twice(student)
+
+
+@kind(6, "it is not your own", chapter=ONE)
+def the_librarys_class(student):
+    student.put("HideObservation", "from rlx.envs.cartpole import HideObservation")
+
+
+@kind(6, "it is not your own", chapter=ONE)
+def a_class_of_the_librarys(student):
+    student.put("HideObservation", """
+        import rlx.envs.cartpole
+        class HideObservation(rlx.envs.cartpole.HideObservation):
+            pass
+    """)  # fmt: skip
+
+
+@kind(3, chapter=ONE)
+def the_rest_deleted(student):
+    keep = ("imports", "make_act")
+    student.notebook.cells = [one for one in student.notebook.cells if one.id in keep]
+
+
+@kind(0, chapter=ONE, untouched=True)
+def the_reference_handed_in_one(student):
+    student.append("imports", "from rlx.course.exercise import load")
+    for name in ("run_episode", "discounted_return", "HideObservation", "make_act"):
+        student.put(name, f"{name} = load()['{name}'].reference")
+
+
+# One exercise's hidden tests ask for the others again: what failed there is not lost twice.
+@kind(9, chapter=SIX)
+def one_wrong_of_many(student):
+    student.put("optimal_baseline", "def optimal_baseline(*_):\n    return torch.zeros(())")
+
+
+NEED_A_SANDBOX = {"reads_the_solutions", "writes_to_the_gradebook", "starts_many_processes"}
+if sandbox.missing():
+    KINDS = {name: one for name, one in KINDS.items() if name not in NEED_A_SANDBOX}
+
+
+class Class:
+    """All of them, graded by the command of docs/teaching.md."""
+
+    def __init__(self, root):
+        self.root = root
+        shutil.copy(ROOT / "nbgrader_config.py", root)
+        (root / "tools").symlink_to(ROOT / "tools")
+        for chapter in (FIVE, ONE, SIX):
+            for folder in ("solutions", "exercises"):
+                shutil.copytree(ROOT / folder / chapter, root / folder / chapter)
+        notebooks = {}
+        for name, (chapter, untouched, change, *_) in KINDS.items():
+            path = ROOT / "exercises" / chapter / f"{chapter}.ipynb"
+            key = chapter, untouched
+            if key not in notebooks:
+                notebooks[key] = nbformat.read(path, 4) if untouched else solved(chapter)
+            student = Student(chapter, copy.deepcopy(notebooks[key]))
+            change(student)
+            for one in student.notebook.cells:
+                one.source = one.source.replace("COURSE", str(root))
+            student.hand_in(root / "grading/submitted" / name / chapter)
+        self.said = [self.grade(chapter) for chapter in (FIVE, ONE, SIX)]
+        with open(root / "grading/grades.csv", newline="") as file:
+            self.rows = {
+                row["student_id"]: row for row in csv.DictReader(file) if row["raw_score"] != ""
+            }
+
+    def grade(self, chapter, *options):
+        command = [sys.executable, "tools/grade.py", chapter, "--course", self.root]
+        command += ["--jobs", "2", "--seconds", "8", *options]
+        done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def page(self, name):
+        chapter = KINDS[name][0]
+        path = self.root / "grading/feedback" / name / chapter / f"{chapter}.html"
+        return path.read_text() if path.exists() else ""
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    return Class(tmp_path_factory.mktemp("course"))
+
+
+def test_every_submission_gets_the_points_that_it_deserves(graded):
+    got = {name: row["score"] for name, row in graded.rows.items()}
+    wanted = {
+        name: "FAILED" if points is None else str(float(points))
+        for name, (_, _, _, points, _, _) in KINDS.items()
+    }
+    assert got == wanted
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_its_page_says_what_happened(name, graded):
+    *_, points, words, failed = KINDS[name]
+    page, row = graded.page(name), graded.rows[name]
+    assert bool(page) == (points is not None)
+    assert [word for word in words if word not in page] == []
+    assert failed in row["note"]
+    assert bool(row["note"]) == bool(failed)
+
+
+def test_the_command_says_where_they_ran_and_who_could_not_be_graded(graded):
+    five = graded.said[0]
+    first, *_, last = five.strip().splitlines()
+    assert ("NO SANDBOX" in first) == bool(sandbox.missing())
+    failed = sorted(name for name, one in KINDS.items() if one[-1])
+    assert f"{len(failed)} could not be graded:" in five
+    assert last.split(":")[0].strip() == failed[-1]
+
+
+def test_what_has_not_changed_is_left_as_it_is(graded):
+    seen = (graded.root / "grading/grades.csv").read_text()
+    said = graded.grade(SIX)
+    assert "1 of 1 are left as they are." in said
+    assert (graded.root / "grading/grades.csv").read_text() == seen
