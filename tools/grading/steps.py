@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from nbgrader.preprocessors import Execute, NbGraderPreprocessor
 
 from grading import bare, repair, sandbox
 
-PACKAGE = Path(__file__).parents[2] / "rlx"
+PACKAGE = Path(__file__).resolve().parents[2] / "rlx"
 
 
 def _notebook(folder: str, resources) -> nbformat.NotebookNode:
@@ -37,9 +38,14 @@ class Run(Execute):
         released, solved = (_notebook(name, resources) for name in ("exercises", "solutions"))
         run.prepare(released, 0)
         options = run.Options(seconds=self.timeout or 120)
-        with tempfile.TemporaryDirectory(prefix="rlx-bare-") as folder:
-            package, files = Path(folder), Path(folder, "files")
-            files.mkdir()
-            bare.write(PACKAGE, package)
-            run.run(nb, released, solved, package, files, options)
+        with tempfile.TemporaryDirectory(prefix="rlx-files-") as files:
+            run.run(nb, released, solved, Path(_package().name), Path(files), options)
         return nb, resources
+
+
+@functools.cache
+def _package() -> tempfile.TemporaryDirectory:
+    """For all submissions of this process."""
+    folder = tempfile.TemporaryDirectory(prefix="rlx-bare-")
+    bare.write(PACKAGE, Path(folder.name))
+    return folder
