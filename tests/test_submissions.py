@@ -262,7 +262,7 @@ def deleted_checks(student):
     ]
 
 
-@kind(9, "were found by what they")
+@kind(9, "Found by what a cell holds")
 def lost_metadata(student):
     for k, one in enumerate(student.notebook.cells):
         one.metadata, one.id = nbformat.from_dict({}), f"c{k}"
@@ -564,7 +564,7 @@ def ends_python_in_a_closure(student):
     """)  # fmt: skip
 
 
-@kind(8, "were found by what they", chapter=ONE)
+@kind(8, "Found by what a cell holds", chapter=ONE)
 def lost_metadata_one(student):
     lost_metadata(student)
 
@@ -635,13 +635,12 @@ class Class:
             student.hand_in(root / "grading/submitted" / name / chapter)
         self.said = [self.grade(chapter) for chapter in (FIVE, ONE, SIX)]
         with open(root / "grading/grades.csv", newline="") as file:
-            self.rows = {
-                row["student_id"]: row for row in csv.DictReader(file) if row["raw_score"] != ""
-            }
+            rows = [row for row in csv.DictReader(file) if row["raw_score"]]
+        self.rows = {row["student_id"]: row for row in rows}  # each handed in one chapter
 
     def grade(self, chapter, *options):
         command = [sys.executable, "tools/grade.py", chapter, "--course", self.root]
-        command += ["--jobs", "2", "--seconds", "8", *options]
+        command += ["--jobs", "2", "--seconds", "10", *options]
         done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -652,41 +651,27 @@ class Class:
         return path.read_text() if path.exists() else ""
 
 
-@pytest.fixture(scope="module")
-def graded(tmp_path_factory):
-    return Class(tmp_path_factory.mktemp("course"))
+def test_each_gets_the_points_that_it_deserves_and_a_page_that_says_why(tmp_path, subtests):
+    """One test: pytest's processes share no class that was graded."""
+    graded = Class(tmp_path)
+    for name, (*_, points, words, failed) in KINDS.items():
+        with subtests.test(name):
+            page, row = graded.page(name), graded.rows[name]
+            assert row["score"] == ("FAILED" if points is None else str(float(points)))
+            assert bool(page) == (points is not None)
+            assert [word for word in words if word not in page] == []
+            assert bool(row["note"]) == bool(failed)
+            assert failed in row["note"]
 
+    with subtests.test("where they ran, and who could not be graded"):
+        first, *_, last = graded.said[0].strip().splitlines()
+        assert ("NO SANDBOX" in first) == bool(sandbox.missing())
+        missed = sorted(name for name, one in KINDS.items() if one[-1])
+        assert f"{len(missed)} could not be graded:" in graded.said[0]
+        assert last.split(":")[0].strip() == missed[-1]
 
-def test_every_submission_gets_the_points_that_it_deserves(graded):
-    got = {name: row["score"] for name, row in graded.rows.items()}
-    wanted = {
-        name: "FAILED" if points is None else str(float(points))
-        for name, (_, _, _, points, _, _) in KINDS.items()
-    }
-    assert got == wanted
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_its_page_says_what_happened(name, graded):
-    *_, points, words, failed = KINDS[name]
-    page, row = graded.page(name), graded.rows[name]
-    assert bool(page) == (points is not None)
-    assert [word for word in words if word not in page] == []
-    assert failed in row["note"]
-    assert bool(row["note"]) == bool(failed)
-
-
-def test_the_command_says_where_they_ran_and_who_could_not_be_graded(graded):
-    five = graded.said[0]
-    first, *_, last = five.strip().splitlines()
-    assert ("NO SANDBOX" in first) == bool(sandbox.missing())
-    failed = sorted(name for name, one in KINDS.items() if one[-1])
-    assert f"{len(failed)} could not be graded:" in five
-    assert last.split(":")[0].strip() == failed[-1]
-
-
-def test_what_has_not_changed_is_left_as_it_is(graded):
-    seen = (graded.root / "grading/grades.csv").read_text()
-    said = graded.grade(SIX)
-    assert "1 of 1 are left as they are." in said
-    assert (graded.root / "grading/grades.csv").read_text() == seen
+    with subtests.test("what has not changed is left as it is"):
+        table = tmp_path / "grading/grades.csv"
+        before = table.read_text()
+        assert "1 of 1 are left as they are." in graded.grade(SIX)
+        assert table.read_text() == before

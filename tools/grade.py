@@ -120,7 +120,8 @@ def submission(student, course, released, solved, own, package, options, run) ->
     if done.notes:
         said = "\n".join(f"- {note}" for note in done.notes)
         cell = nbformat.v4.new_markdown_cell(f"**What happened when it was run**\n\n{said}")
-        notebook.cells.insert(0, cell | {"id": "what-happened"})
+        cell["id"] = "what-happened"
+        notebook.cells.insert(0, cell)
     target = course.run(student)
     shutil.rmtree(target.parent, ignore_errors=True)
     target.parent.mkdir(parents=True)

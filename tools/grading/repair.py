@@ -108,12 +108,16 @@ def repaired(theirs: list[dict], released: Any, notes: list[str]) -> nbformat.No
     defined = {name: key for key, cell in answers.items() for name in definitions(cell.source)}
     notes = list(notes)
     found: dict[str, list[int]] = {}
-    lost = 0
+    lost: dict[str, None] = {}  # answers that were not found by name
     ids = {cell.get("id"): key for key, cell in ours.items()}
+    sources = {_bare(cell.source): key for key, cell in ours.items()}  # what was not touched
     for k, cell in enumerate(theirs):
         if (key := cell["named"]) not in ours:
             key = ids.get(cell["id"])
-            lost += key is not None and (_flag(ours[key], "grade") or key in answers)
+            if key in answers:
+                lost[key] = None
+        if key is None and (key := sources.get(_bare(cell["source"]))) in answers:
+            key = None  # empty, as it was handed out: perhaps there is a better one
         if key is not None:
             found.setdefault(key, []).append(k)
     known = {k for places in found.values() for k in places}
@@ -128,12 +132,10 @@ def repaired(theirs: list[dict], released: Any, notes: list[str]) -> nbformat.No
             if not any(_written(source, answers[key].source) for source in before):
                 found.setdefault(key, []).append(k)
                 known.add(k)
-                lost += 1
+                lost[key] = None
     if lost:
-        notes.append(
-            f"The notes by which {lost} cells are known were lost: they were found by what they "
-            "define."
-        )
+        names = ", ".join(f"`{key}`" for key in lost)
+        notes.append(f"Found by what a cell holds, for its name was lost or it was moved: {names}.")
 
     spare: dict[int, str] = {}  # copies that do not count
     for key, places in found.items():
@@ -142,7 +144,7 @@ def repaired(theirs: list[dict], released: Any, notes: list[str]) -> nbformat.No
             written = [k for k in places if _written(theirs[k]["source"], ours_here.source)]
             counts = (written or places)[-1]
             ours_here.source = theirs[counts]["source"]
-            others = [k for k in places if k != counts]
+            others = [k for k in places if k != counts and theirs[k]["source"].strip()]
             if [k for k in others if theirs[k]["source"].strip() != ours_here.source.strip()]:
                 which = (
                     "the last" if written == places else "the last in which something is written"
@@ -204,4 +206,8 @@ DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 def _written(source: str, stub: str) -> bool:
     """Is it more than the stub that was handed out?"""
-    return bool(source.strip()) and " ".join(source.split()) != " ".join(stub.split())
+    return bool(source.strip()) and _bare(source) != _bare(stub)
+
+
+def _bare(source: str) -> str:
+    return " ".join(source.split())

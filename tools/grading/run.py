@@ -93,7 +93,7 @@ class _Runner:
                 cell.outputs = [_said("error", "NotRun", "there was no time left to run it")]
             elif name in self.graded:
                 cell.source = self.graded[name]
-                cell.outputs = self.grade(cell.source, name)
+                cell.outputs = self.grade(cell.source, name, cell.metadata.nbgrader.points)
             else:
                 cell.outputs = self.execute(cell)
                 self.done.append(cell.source)
@@ -146,7 +146,7 @@ class _Runner:
 
     # -------------------------------------------------------------- the graded ones
 
-    def grade(self, source: str, name: str) -> list:
+    def grade(self, source: str, name: str, points: float) -> list:
         """The outputs of a graded cell. An error among them costs its points, nothing else does."""
         checked, rest = _calls(source)
         outputs, failed = [], False
@@ -154,7 +154,7 @@ class _Runner:
             if answer in EXERCISES and answer not in name and f"check-{answer}" in self.graded:
                 continue  # it has a cell of its own
             card = self.judge(answer)
-            optional = find(_plain(answer)).optional and card.kind == "unwritten"
+            optional = not points and find(_plain(answer)).optional and card.kind == "unwritten"
             if optional:
                 card.sentences.append("It is optional, and worth no points.")
             outputs += _shown(card, failed=not card.passed and not optional)

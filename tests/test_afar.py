@@ -1,0 +1,170 @@
+"""An answer that is judged in another process than the one in which it runs."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Categorical, Normal
+
+import rlx
+from rlx.course.afar import Afar, Refused, pack, serve, unpack
+from rlx.course.checking import examine
+from rlx.course.exercise import edited, find, load
+from rlx.course.values import leaves
+from rlx.rollout import Rollout
+
+load()
+
+
+@pytest.fixture
+def afar(tmp_path):
+    """The answer as another process would have it: what travels is text."""
+
+    def make(answer, written=None):
+        def ask(request, exercise):
+            path = tmp_path / "answer.json"
+            serve({"mine": answer}, request, str(path))
+            return written if written is not None else path.read_text()
+
+        return Afar("mine", ask, "its source")
+
+    return make
+
+
+def by_hand(exercise):
+    """The right answer, as somebody has typed it: other code than the library's."""
+    return edited(exercise.reference)
+
+
+NAMES = ["normalize", "gaussian", "run_episode", "HideObservation", "make_act", "influence"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_right_answer_is_right_afar(name, afar):
+    card = examine(find(name), afar(by_hand(find(name))))
+    assert card.passed, card
+    assert dict(card.sources)["yours"] == "its source"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wrong_answer_gets_the_same_card(name, afar):
+    """To the letter, the simplest case that shows it included."""
+    exercise = find(name)
+    for mistake in exercise.mistakes[:2]:
+        assert str(examine(exercise, afar(mistake.coding))) == str(
+            examine(exercise, mistake.coding)
+        )
+
+
+WRONG = {
+    "a list": lambda x: x.tolist(),
+    "nothing": lambda x: None,
+    "an error": lambda x: 1 / 0,
+    "another dtype": lambda x: x.double(),
+    "cut off": lambda x: x.detach(),
+    "an object": lambda x: object(),
+    "a distribution": lambda x: Normal(x, 1.0),
+    "in place": lambda x: x.add_(1),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_no_mistake_of_ours_is_found_afar(name, afar):
+    exercise, answer = find("normalize"), WRONG[name]
+    assert str(examine(exercise, afar(answer))) == str(examine(exercise, answer))
+
+
+@pytest.mark.parametrize("name", ["normalize", "run_episode", "policy_gradient_loss", "make_act"])
+def test_the_courses_own_answer_is_refused(name, afar):
+    with pytest.raises(Refused, match="it is not your own"):
+        examine(find(name), afar(find(name).reference))
+
+
+def test_to_call_the_librarys_is_refused_too(afar):
+    own = rlx.functional.normalize
+    for answer in (own, lambda x: own(x)):
+        with pytest.raises(Refused, match="it is not your own"):
+            examine(find("normalize"), afar(answer))
+
+
+@pytest.mark.parametrize(
+    "written",
+    ids=range(7),
+    argvalues=[
+        "",
+        "[]",
+        "{}",
+        '{"observed": []}',
+        '{"observed": 7}',
+        '{"observed": [{"value": 1}]}',
+        "[" * 100_000,
+    ],
+)
+def test_what_is_not_as_serve_writes_it_is_refused(written, afar):
+    with pytest.raises(Refused, match="could not be written down"):
+        examine(find("normalize"), afar(lambda x: x, written))
+
+
+@pytest.mark.parametrize(
+    "packed",
+    ids=range(5),
+    argvalues=[
+        {"tensor": "float32", "dtype": "float32", "shape": [3], "data": "", "grad": False},
+        {"tensor": "object", "dtype": "float32", "shape": [0], "data": "", "grad": False},
+        {"tensor": "float32", "dtype": "load", "shape": [0], "data": "", "grad": False},
+        {"array": "O", "shape": [0], "data": ""},
+        {"array": "float64", "shape": [10**9, 10**9], "data": ""},
+    ],
+)
+def test_numbers_that_are_none_are_refused(packed):
+    with pytest.raises(ValueError, match=r"as large as it says|no dtype"):
+        unpack(packed)
+
+
+VALUES = {
+    "a number": 2.5,
+    "infinite": math.inf,
+    "words": "a\nb",
+    "nothing": None,
+    "flag": True,
+    "scalar": np.float32(1.5),
+    "array": np.arange(6, dtype=np.int16).reshape(2, 3)[:, ::2],
+    "tensor": torch.tensor([1.0, math.nan], requires_grad=True),
+    "half": torch.tensor([1.5], dtype=torch.bfloat16),
+    "nested": {"a": [1, (2.0, torch.ones(2, dtype=torch.bool))], "b": ()},
+    "distribution": Categorical(probs=torch.tensor([0.25, 0.75])),
+    "two parts": Normal(torch.zeros(2), torch.ones(2)),
+    "module": torch.nn.Linear(2, 1),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_arrives_as_it_was(name):
+    value = VALUES[name]
+    arrived = unpack(json.loads(json.dumps(pack(value))))
+    assert type(arrived).__name__ == type(value).__name__
+    ours, theirs = list(leaves(value)), list(leaves(arrived))
+    assert [key for key, _ in ours] == [key for key, _ in theirs]
+    for (_, a), (_, b) in zip(ours, theirs):
+        assert type(a) is type(b) or isinstance(a, torch.nn.Parameter)
+        if isinstance(a, torch.Tensor):
+            assert (a.dtype, a.requires_grad) == (b.dtype, b.requires_grad)
+            assert torch.equal(torch.nan_to_num(a, 7.0), torch.nan_to_num(b, 7.0))
+        else:
+            assert np.array_equal(a, b)
+
+
+def test_a_table_arrives_with_its_columns():
+    agent = rlx.Agent(rlx.envs.make("Reach-v0"), seed=0)
+    rollout = agent(rlx.networks.MLPPolicy(agent, hidden=(4,))).episodes(2, 3)
+    arrived = unpack(json.loads(json.dumps(pack(rollout))))
+    assert isinstance(arrived, Rollout)
+    assert [key for key, _ in leaves(arrived)] == [key for key, _ in leaves(rollout)]
+
+
+@pytest.mark.parametrize("name", ["gaussian", "categorical", "baselined_loss", "elo_update"])
+def test_what_an_answer_may_use_of_the_library_is_not_refused(name, afar):
+    """A distribution's class, the loss of the chapter before, the function of another exercise."""
+    assert examine(find(name), afar(by_hand(find(name)))).passed
