@@ -96,7 +96,7 @@ def work(pipe, course: Course, package: Path, options, seed: int) -> None:
     solved = nbformat.read(course.solved, as_version=4)
     run.prepare(released, seed)
     while (student := pipe.recv()) is not None:
-        began, record = time.monotonic(), {}
+        began, worked, record = time.monotonic(), time.process_time(), {}
         try:
             record = submission(student, course, released, solved, own, package, options, run)
         except repair.Unreadable as error:
@@ -104,7 +104,9 @@ def work(pipe, course: Course, package: Path, options, seed: int) -> None:
         except Exception as error:
             traceback.print_exc()
             record = {"failed": f"{type(error).__name__}: {error}"}
-        pipe.send(record | {"seconds": round(time.monotonic() - began, 1)})
+        record["seconds"] = round(time.monotonic() - began, 1)
+        record["cpu"] = round(record.get("cpu", 0.0) + time.process_time() - worked, 1)
+        pipe.send(record)
 
 
 def submission(student, course, released, solved, own, package, options, run) -> dict:
@@ -128,7 +130,7 @@ def submission(student, course, released, solved, own, package, options, run) ->
     nbformat.write(notebook, target)
     if (stamp := course.folder(student) / "timestamp.txt").is_file():
         shutil.copy(stamp, target.parent)
-    return {"notes": notes + more + done.notes, "megabytes": round(done.peak)}
+    return {"notes": notes + more + done.notes, "megabytes": round(done.peak), "cpu": done.cpu}
 
 
 def beside(folder: Path, target: Path) -> None:

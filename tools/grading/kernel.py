@@ -56,6 +56,7 @@ class Kernel:
         self.megabytes, self.seconds = megabytes, seconds
         self.process: subprocess.Popen | None = None
         self.peak = 0.0  # MB
+        self.cpu = 0.0  # seconds of all that was started
 
     def start(self) -> None:
         """Raises NoKernel."""
@@ -170,6 +171,7 @@ class Kernel:
         if self.process is None:
             return
         self.watching.set()
+        self.cpu += _cpu(self.process)
         _kill(self.process)
         self.client.stop_channels()
         self.said.close()
@@ -224,6 +226,16 @@ def _collect(outputs: list, displays: dict, kind: str, content: dict, message: A
         outputs.append(made)
         if name := content.get("transient", {}).get("display_id"):
             displays.setdefault(name, []).append(made)
+
+
+def _cpu(process: subprocess.Popen) -> float:
+    used = 0.0
+    with contextlib.suppress(psutil.Error):
+        first = psutil.Process(process.pid)
+        for one in [first, *first.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                used += one.cpu_times().user + one.cpu_times().system
+    return used
 
 
 def _ended(code: int) -> str:

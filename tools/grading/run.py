@@ -45,7 +45,8 @@ class Submission:
 
     notebook: nbformat.NotebookNode
     notes: list[str] = field(default_factory=list)
-    peak: float = 0.0  # MB
+    peak: float = 0.0  # MB of memory
+    cpu: float = 0.0  # seconds of the kernel, as far as it was not killed
 
 
 def prepare(released, seed: int) -> None:
@@ -65,7 +66,7 @@ def run(notebook, released, solved, package: Path, files: Path, options: Options
         runner.all()
     finally:
         kernel.close()
-    return Submission(notebook, runner.notes, kernel.peak)
+    return Submission(notebook, runner.notes, kernel.peak, kernel.cpu)
 
 
 class _Runner:
