@@ -255,8 +255,8 @@ def main() -> int:
             write(course.record(student), record)
             score = "FAILED" if "failed" in record else book.score(course.assignment, student)
             print(f"{student:{width}}  {score:>10}  {record.get('seconds', 0):5.1f} s", flush=True)
-    failed = failures(course.checked)
-    book.export(course.root / "grading/grades.csv", failed)
+    failed, notes = noted(course.checked)
+    book.export(course.root / "grading/grades.csv", failed, notes)
     took = time.monotonic() - began
     print(f"{len(waiting)} graded in {took:.0f} s: grading/grades.csv, grading/feedback/")
     here = [(s, why) for (a, s), why in failed.items() if a == course.assignment]
@@ -277,12 +277,16 @@ def announce(book, course: Course) -> None:
         write(path, known | {course.assignment: mark})
 
 
-def failures(checked: Path) -> dict[tuple[str, str], str]:
-    found = {}
+def noted(checked: Path) -> tuple[dict, dict]:
+    """Why some could not be graded, and what is noted of the others, in all chapters."""
+    failed, notes = {}, {}
     for path in checked.glob("*/*.json"):
-        if why := read(path).get("failed"):
-            found[path.stem, path.parent.name] = why
-    return found
+        key, record = (path.stem, path.parent.name), read(path)
+        if why := record.get("failed"):
+            failed[key] = why
+        elif said := record.get("notes"):
+            notes[key] = " ".join(said)
+    return failed, notes
 
 
 def read(path: Path) -> dict:

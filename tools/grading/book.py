@@ -76,15 +76,16 @@ class Book:
         for folder in ("autograded", "feedback"):
             shutil.rmtree(self.released.parent / folder / student / assignment, ignore_errors=True)
 
-    def export(self, path: Path, failed: dict[tuple[str, str], str]) -> None:
-        """Everyone's points, as CSV. `failed`: why, by assignment and student."""
+    def export(self, path: Path, failed: dict, notes: dict) -> None:
+        """Everyone's points, as CSV. `failed`: why, and `notes` of the others: what happened to
+        them; both by assignment and student."""
         with Gradebook(self.url, self.directory.course_id) as gradebook:
             students = {student.id for student in gradebook.students}
             students |= {student for _, student in failed}
             rows = []
             for assignment in gradebook.assignments:
                 for student in sorted(students):
-                    rows.append(_row(gradebook, assignment, student, failed))
+                    rows.append(_row(gradebook, assignment, student, failed, notes))
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -98,7 +99,7 @@ def _succeed(result: dict) -> None:
         raise RuntimeError(f"nbgrader: {said[-1]}")
 
 
-def _row(gradebook, assignment, student: str, failed: dict) -> list:
+def _row(gradebook, assignment, student: str, failed: dict, notes: dict) -> list:
     start = [assignment.name, student]
     if why := failed.get((assignment.name, student)):
         return [*start, "", FAILED, "", FAILED, assignment.max_score, why]
@@ -107,5 +108,6 @@ def _row(gradebook, assignment, student: str, failed: dict) -> list:
     except MissingEntry:
         return [*start, "", "", "", "", assignment.max_score, MISSING]
     penalty = found.late_submission_penalty
+    note = notes.get((assignment.name, student), "")
     score = max(0.0, found.score - penalty)
-    return [*start, found.timestamp or "", found.score, penalty, score, found.max_score, ""]
+    return [*start, found.timestamp or "", found.score, penalty, score, found.max_score, note]
