@@ -14,7 +14,6 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
-import secrets
 import shutil
 import sys
 import sysconfig
@@ -56,14 +55,6 @@ class Course:
     def run(self, student: str) -> Path:
         return self.checked / student / self.assignment / f"{self.assignment}.ipynb"
 
-    def seed(self) -> int:
-        """Of the cases that submissions are tried on: drawn once, nobody's but the teacher's."""
-        path = self.root / "grading/seed"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{1 + secrets.randbelow(10**6)}\n", encoding="utf-8")
-        return int(path.read_text(encoding="utf-8"))
-
 
 def digest(*parts: Path | str) -> str:
     """Of files, of all files in folders, and of words."""
@@ -82,7 +73,7 @@ def digest(*parts: Path | str) -> str:
 # ---------------------------------------------------------------------- a process that runs them
 
 
-def work(pipe, course: Course, package: Path, options, seed: int) -> None:
+def work(pipe, course: Course, package: Path, options) -> None:
     """Run one submission after the other, as the pipe names them. It never runs their code."""
     import torch
     from grading import run
@@ -94,7 +85,7 @@ def work(pipe, course: Course, package: Path, options, seed: int) -> None:
         __import__(path.stem)
     released = nbformat.read(course.released, as_version=4)
     solved = nbformat.read(course.solved, as_version=4)
-    run.prepare(released, seed)
+    run.prepare(released)
     while (student := pipe.recv()) is not None:
         began, worked, record = time.monotonic(), time.process_time(), {}
         try:
@@ -151,13 +142,11 @@ def beside(folder: Path, target: Path) -> None:
 def run_all(course: Course, students: list[str], package: Path, options, jobs: int):
     """Yields each student and the record of the run, in the order in which they end."""
     context = multiprocessing.get_context("spawn")
-    waiting, workers, seed = list(reversed(students)), {}, course.seed()
+    waiting, workers = list(reversed(students)), {}
 
     def begin() -> None:
         ours, theirs = context.Pipe()
-        process = context.Process(
-            target=work, args=(theirs, course, package, options, seed), daemon=True
-        )
+        process = context.Process(target=work, args=(theirs, course, package, options), daemon=True)
         process.start()
         theirs.close()
         workers[ours] = [process, None, 0.0]
@@ -227,7 +216,7 @@ def main() -> int:
     )
     book = Book(course.root, course.checked)
     announce(book, course)
-    ours = digest(ROOT / "rlx", course.solved, course.released, repr(options), str(course.seed()))
+    ours = digest(ROOT / "rlx", course.solved, course.released, repr(options))
     records, waiting = {}, []
     for student in course.students():
         if arguments.student and student not in arguments.student:

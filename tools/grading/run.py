@@ -16,7 +16,6 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat.v4 import new_output
 
 from grading.kernel import Kernel, Ran
-from rlx.course import trials
 from rlx.course.afar import Afar, Refused
 from rlx.course.card import Card
 from rlx.course.checking import NotYet, examine
@@ -49,11 +48,11 @@ class Submission:
     cpu: float = 0.0  # seconds of the kernel, as far as it was not killed
 
 
-def prepare(released, seed: int) -> None:
-    """Once in a process: the numbers that the notebook asks for, and cases of our own `seed`."""
+def prepare(released) -> None:
+    """Once in a process: the numbers that the notebook asks for, and the cases that it is checked
+    with. They are those that the learner saw: what was right there is right here."""
     load()
     use_seed(released.metadata.get("rlx", {}).get("seed", 0))
-    trials.seed = seed or trials.seed
 
 
 def run(notebook, released, solved, package: Path, files: Path, options: Options) -> Submission:

@@ -36,7 +36,7 @@ class Run(Execute):
 
         self.log.warning(sandbox.describe())
         released, solved = (_notebook(name, resources) for name in ("exercises", "solutions"))
-        run.prepare(released, 0)
+        run.prepare(released)
         options = run.Options(seconds=self.timeout or 120)
         with tempfile.TemporaryDirectory(prefix="rlx-files-") as files:
             run.run(nb, released, solved, Path(_package().name), Path(files), options)
