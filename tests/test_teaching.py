@@ -201,7 +201,8 @@ def room(tmp_path):
     (tmp_path / "grading/submitted/eve/05_reinforce/05_reinforce.ipynb").write_text("no notebook")
     (tmp_path / "grading/grades.csv").write_text(
         "assignment,student_id,score,note\n05_reinforce,dan,FAILED,the kernel died\n"
-        "05_reinforce,ada,1,the file had another name\n06_baselines,ada,FAILED,another chapter\n"
+        "05_reinforce,ada,1,the file had another name\n05_reinforce,gil,,not handed in\n"
+        "06_baselines,ada,FAILED,another chapter\n"
     )
     return room
 
@@ -223,6 +224,7 @@ def test_the_class_at_a_glance(room):
     assert {s.name: s.failed for s in found.students if not s.outcomes} == {
         "dan": "the kernel died",
         "eve": found.students[4].failed,
+        "gil": "not handed in",
     }
     assert "05_reinforce.ipynb cannot be read" in found.students[4].failed
 

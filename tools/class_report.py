@@ -194,7 +194,7 @@ def changed(released, notebook):
 
 
 def noted(table, chapter):
-    """Who is FAILED in the table of grades and why, and what it notes of the others."""
+    """Who has no points in the table of grades and why, and what it notes of the others."""
     failed, notes = {}, {}
     if not table.is_file():
         return failed, notes
@@ -203,7 +203,7 @@ def noted(table, chapter):
             name, note = row.get("student_id") or "", row.get("note") or ""
             if row.get("assignment") != chapter:
                 continue
-            if "FAILED" in row.values():
+            if "FAILED" in row.values() or not row.get("score"):
                 failed[name] = note or "grading failed"
             elif note:
                 notes[name] = note
@@ -314,7 +314,7 @@ def report(course, chapter):
         for path in (grading / folder).glob(f"*/{chapter}")
     }
     students = []
-    for name in sorted(names):
+    for name in sorted(names | failed.keys()):
         try:
             students.append(one(grading, name, chapter, points, released))
         except Exception as error:  # one bad notebook is no reason to say nothing of the others
