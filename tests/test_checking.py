@@ -148,7 +148,7 @@ FINDINGS = {
     "what is below 0 is cut off": changed(lambda y, x: y.clamp(min=0)),
     "it is 1 minus what was asked for": changed(lambda y, x: 1 - y),
     "it is the size without the sign": changed(lambda y, x: y.abs()),
-    "it is 7 whatever comes in": changed(lambda y, x: 0 * y + 7),
+    "it is 7 wherever it is wrong": changed(lambda y, x: 0 * y + 7),
     "[0] row 0 should be 2, yours is 5": changed(lambda y, x: y**2 + 1),
 }
 

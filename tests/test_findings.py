@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from rlx import plain
 from rlx.course.checking import examine
 from rlx.course.exercise import EXERCISES, Exercise, load
 from rlx.course.generate import Draw, shrink
@@ -161,6 +162,18 @@ def test_true_and_false_have_no_sign_and_no_offset():
         return states, actions, rewards, True
 
     assert examine(run_episode, always).title == "terminated is True, not False"
+
+
+def test_what_few_cases_show_is_not_the_reason():
+    """Two faults: one in every case, and one where the environment uses its array again."""
+
+    def asks_once_more(env, act, horizon):
+        states, *rest = plain.run_episode(env, act, horizon)
+        act(states[-1])
+        return states, *rest
+
+    title = examine(load()["run_episode"], asks_once_more).title
+    assert title == "the number of act calls should be 3, yours is 4"
 
 
 def test_an_input_changed_comes_before_its_gradient():

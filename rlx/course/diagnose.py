@@ -24,9 +24,10 @@ def known(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake, Trial] | No
     """The declared mistake that behaves like this, and a case that shows it.
 
     In all hand-made cases, and in nearly all others that show the mistake. A second fault, which a
-    few odd inputs bring out, may be there as well. An error where the mistake has a value says
+    few odd inputs bring out, may be there as well; of several mistakes the one that explains most.
+    An error where the mistake has a value says
     nothing, an error in every case says little about its cause."""
-    by_hand = len(exercise.cases)
+    by_hand, best, left = len(exercise.cases), None, len(trials)
     if all(trial.found.error for trial in trials[:by_hand]):
         return None
     for mistake in exercise.mistakes:
@@ -45,10 +46,13 @@ def known(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake, Trial] | No
             if alike(b, t.expected) and not (t.found.error or alike(t.found, t.expected))
         ]
         shown = [t for t, same in telling if same]
-        if shown and len(shown) >= 0.8 * len(telling) and len(second) <= 0.1 * len(trials):
+        unexplained = len(telling) - len(shown) + len(second)
+        enough = len(shown) >= 0.8 * len(telling) and len(second) <= 0.1 * len(trials)
+        if shown and enough and unexplained < left:
             # A wrong number shows more than a wrong gradient, and that more than an error.
-            return mistake, min(shown, key=lambda t: (bool(t.found.error), not t.wrong_values))
-    return None
+            trial = min(shown, key=lambda t: (bool(t.found.error), not t.wrong_values))
+            best, left = (mistake, trial), unexplained
+    return best
 
 
 def judge(exercise: Exercise, answer: Callable, trials: list[Trial]) -> Card:
@@ -161,7 +165,8 @@ def _evidence(exercise: Exercise, trial: Trial) -> list[str]:
     notes = []
     if not found.error and not same_values(found, expected):
         name, place = first_difference(found, expected)
-        if name is None or name not in found.leaves:
+        asked = name and " " in name and truths(expected.leaves[name])  # the title says it all
+        if name is None or name not in found.leaves or (asked and not place):
             notes.append(f"Seen with {trial.case.words}.")
         else:
             of = f"{name} " if name else ""

@@ -55,7 +55,7 @@ def _tracked(value: Any) -> bool:
 
 
 def _about_type(name: str, want: Any, got: Any, tracked: bool) -> tuple[str, str]:
-    what = f"part {name}" if name else "the result"
+    what = (name if " " in name else f"part {name}") if name else "the result"
     if got is None:
         if name:
             return f"{what} is None", f"Expected is {_article(want)}."
@@ -293,7 +293,8 @@ def _same_numbers(want: np.ndarray, got: np.ndarray) -> Said:
         return None  # equal numbers have any mean
     for what, done in (("mean", np.mean), ("sum", np.sum)):
         for axis in range(got.ndim):
-            if got.ndim == want.ndim + 1 and equal(want, done(got, axis=axis)):
+            summed = got.ndim == want.ndim + 1 and got.shape[axis] > 1
+            if summed and equal(want, done(got, axis=axis)):
                 along = "over the rows" if axis == 0 else "over each row"
                 return f"the {what} {along} is missing", "One step is left to do."
         if want.ndim and not got.ndim and equal(got, np.asarray(done(want))):
@@ -306,6 +307,8 @@ def _about_shapes(want: tuple, got: tuple) -> str:
         return "Somewhere (N,) meets (N, 1): the two broadcast to (N, N), every row with every row."
     if got == (*want, 1):
         return "There is a last dimension of size 1 too many: `.squeeze(-1)` removes it."
+    if got == (1, *want):
+        return "There is a first dimension of size 1 too many: `.squeeze(0)` removes it."
     if got == () and want:
         return "One number for all: something sums or averages over the rows."
     if want == () and got:

@@ -74,9 +74,11 @@ def _wrong(trials: list[Trial]) -> list[Numbers] | None:
 
 
 def _all(wrong: list[Numbers], shows: Callable[[Numbers], bool | None], at_least: int = 2) -> bool:
-    """Do all show it that could (None: could not), and enough of them?"""
+    """Do all show it that could (None: could not), and enough of them?
+
+    Where most could not, they are wrong for another reason."""
     said = [s for one in wrong if (s := shows(one)) is not None]
-    return all(said) and len(said) >= min(at_least, len(wrong))
+    return all(said) and len(said) >= max(min(at_least, len(wrong)), len(wrong) / 4)
 
 
 def _factors(wrong: list[Numbers]) -> list[float] | None:
@@ -303,8 +305,8 @@ def _another_function(wrong: list[Numbers]) -> Said:
         return None
     with np.errstate(all="ignore"):
         if len(np.unique(got)) == 1:
-            return f"it is {got[0]:.4g} whatever comes in", (
-                "In every case that is wrong. Is a condition ever true, or always?"
+            return f"it is {got[0]:.4g} wherever it is wrong", (
+                "Other inputs ask for other numbers. Is a condition always true, or never?"
             )
         for title, sentence, function in FUNCTIONS:
             made = function(want)
@@ -370,6 +372,8 @@ def exchanged(trials: list[Trial]) -> Said:
     value = shown[0].expected.value
     names = [*value] if isinstance(value, dict) else [f"[{k}]" for k in range(len(value))]
     j, k = (names[i] for i in found[0])
+    if " " in j + k:  # what an exercise asks about it, no parts of the result
+        return None
     return f"{j} and {k} are exchanged", "Each is right, in the place of the other."
 
 
@@ -395,5 +399,9 @@ def pattern(trials: list[Trial], which: Callable | None = None) -> tuple[Callabl
     wrong = _wrong(trials)
     for one in PATTERNS if which is None else [which]:
         if wrong and (said := one(wrong)):
+            names = {part.name for part in wrong}
+            about = names.pop() if len(names) == 1 else ""
+            if " " in about:  # one of several things that are looked at: say which
+                said = f"{about}: {said[0]}", said[1]
             return one, said
     return None

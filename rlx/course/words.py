@@ -50,6 +50,7 @@ def digits(value: Any) -> str:
         return f"[{', '.join(map(digits, value))}]"
     if not math.isfinite(value):
         return str(value)
+    value += 0.0  # -0.0 is 0
     whole = value == round(value) and abs(value) < 1e12  # seeds, say: all of their digits
     return f"{value:.0f}" if whole else f"{value:.4g}"
 

@@ -180,3 +180,45 @@ def _(rewards, values, terminated, truncated, gamma, gae_lambda):
         if t == 0 or not (terminated[t - 1] or truncated[t - 1]):
             found[t] = carry
     return found
+
+
+@again("gae", "what is carried is never reset")
+def _(rewards, values, end, terminated, gamma, gae_lambda):
+    advantages, last = torch.zeros_like(values), 0.0
+    for t in reversed(range(len(rewards))):
+        if end[t]:
+            continue
+        ahead = 0.0 if terminated[t + 1] else values[t + 1]
+        last = rewards[t] + gamma * ahead - values[t] + gamma * gae_lambda * last
+        advantages[t] = last
+    return advantages
+
+
+@again("n_step_returns", "the sum runs across the end of its episode")
+def _(rewards, values, end, terminated, gamma, n=None):
+    found, n = [], len(rewards) if n is None else n
+    for t in range(len(rewards)):
+        k = min(t + n, len(rewards) - 1)
+        ahead = 0.0 if terminated[k] else values[k]
+        found.append(
+            sum(gamma**i * rewards[t + i] for i in range(k - t)) + gamma ** (k - t) * ahead
+        )
+    return torch.stack([torch.as_tensor(x) for x in found]).to(values)
+
+
+@again("n_step_returns", "there is a value only where the episode's end has been reached")
+def _(rewards, values, end, terminated, gamma, n=None):
+    found, n = [], len(rewards) if n is None else n
+    for t in range(len(rewards)):
+        total, k = 0.0 * rewards[t], t
+        while not end[k] and k - t < n:
+            total, k = total + gamma ** (k - t) * rewards[k], k + 1
+        reached = bool(end[k]) and not terminated[k]
+        found.append(total + (gamma ** (k - t) * values[k] if reached else 0.0))
+    return torch.stack(found)
+
+
+@again("lambda_weights", "all weights are scaled until they add up to 1")
+def _(steps, gae_lambda):
+    weights = torch.tensor([(1 - gae_lambda) * gae_lambda**k for k in range(steps)])
+    return weights / weights.sum()

@@ -190,3 +190,12 @@ def _(a, b, interval, looks):
 @again("first_alarm", "it tells whether, not when")
 def _(a, b, interval, looks):
     return np.array([int(bool(found)) for found in _each(a, b, interval, looks)])
+
+
+@again("first_alarm", "the first alarm stops all experiments")
+def _(a, b, interval, looks):
+    for k in looks:
+        low, high = interval(a[:k], b[:k])
+        if (alarm := (low > 0) | (high < 0)).any():
+            return np.where(alarm, k, 0)
+    return np.zeros(a.shape[1], dtype=int)

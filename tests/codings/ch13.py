@@ -160,3 +160,13 @@ def _(workers, seconds):
 @again("serial_share", "the longest time is taken for the whole")
 def _(workers, seconds):
     return _line(workers, seconds)[0] / max(seconds)
+
+
+@again("valid_rows", "the rows that are kept are those of the environment's own array")
+def _(observation, steps, ghost):
+    pairs, skip = [], ghost.copy()
+    for after, ended in steps:
+        pairs += [(observation[b], after[b]) for b in range(len(skip)) if not skip[b]]
+        observation, skip = after, ended.copy()
+    table = np.array(pairs).reshape(-1, 2, observation.shape[1])
+    return table[:, 0], table[:, 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
@@ -839,6 +840,105 @@ every gear is as frequent as any other
     - component.sample()
     + torch.randint_like(component.sample(), component.probs.shape[-1])
     +         if hasattr(component, "probs") else component.sample()
+""")
+
+
+def _sample_with(components: list[Distribution], uniform: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The action of each component for given uniform numbers, without gradient."""
+    actions = []
+    for component, u in zip(components, uniform):
+        if isinstance(component, Categorical):
+            actions.append((component.probs.cumsum(-1) <= u[:, None]).sum(-1))
+        else:
+            actions.append(getattr(component, "base_dist", component).icdf(u).detach())
+    return tuple(actions)
+
+
+def _with_luck(answer, parameters, uniform) -> tuple:
+    return answer(_built(parameters), uniform)
+
+
+sample_with = Exercise(
+    "sample_with",
+    chapter="03",
+    reference=_sample_with,
+    call=_with_luck,
+    optional=True,
+    also="`rsample()` does so with normal numbers, μ + σ ε. What is drawn is then a function of "
+    "the parameters, with a slope.",
+    hints=(
+        "Lay the probabilities of the categories on a stick of length 1, one after the other. On "
+        "which of them does u lie?",
+        "`component.probs.cumsum(-1)` is where each category ends. The action is the number of "
+        "those that end below u. Of a Normal, `icdf(u)` is the number that is not exceeded with "
+        "probability u; `Independent` has its Normal in `base_dist`.",
+        "`(component.probs.cumsum(-1) <= u[:, None]).sum(-1)` for a `Categorical`, and otherwise "
+        '`getattr(component, "base_dist", component).icdf(u).detach()`',
+    ),
+)
+
+
+@sample_with.case("a gear of 3, 3 rows, probabilities 0.2, 0.5 and 0.3")
+def _():
+    gear = _gear([[0.2, 0.5, 0.3]] * 3)
+    gear["logits"] = gear["logits"].detach().log().requires_grad_()
+    return [gear], (torch.tensor([0.1, 0.6, 0.9]),)
+
+
+@sample_with.case("a gear of 2 and a force of two numbers, 2 rows")
+def _():
+    gear = _gear([[0.0, 1.0], [2.0, 0.0]])
+    force = _force([[0.5, 1.0], [-1.0, 0.0]], [[1.0, 0.3], [0.5, 2.0]])
+    return [gear, force], (torch.tensor([0.9, 0.1]), torch.tensor([[0.5, 0.9], [0.1, 0.3]]))
+
+
+sample_with.case(
+    "a force of two numbers, made one action by `Independent`",
+    lambda: ([_force([[1.0, 2.0]], [[0.5, 1.0]], True)], (torch.tensor([[0.2, 0.7]]),)),
+)
+
+
+@sample_with.inputs
+def _(draw):
+    parameters, actions = _drawn_components(draw)
+    luck = np.random.default_rng(
+        draw.integer(0, 99)
+    )  # between hundredths: no number is on a border
+    uniform = [(luck.integers(0, 100, tuple(a.shape)) + 0.5) / 100 for a in actions]
+    return parameters, tuple(torch.tensor(u, dtype=torch.float32) for u in uniform)
+
+
+sample_with.patches(r"""
+each probability is compared with the number, not those so far together
+    A category ends where all before it, and itself, are added up: `cumsum(-1)`.
+    - .cumsum(-1)
+    +
+
+the categories are counted from the other end
+    The action is the number of categories that end *below* u.
+    - <= u[:, None]
+    + > u[:, None]
+
+every category is one too high
+    The first category ends at its own probability, and is number 0.
+    - (component.probs.cumsum(-1) <= u[:, None]).sum(-1)
+    + (component.probs.cumsum(-1) <= u[:, None]).sum(-1) + 1
+
+the most probable category is taken, whatever the number
+    Then the luck has no say.
+    - (component.probs.cumsum(-1) <= u[:, None]).sum(-1)
+    + component.probs.argmax(-1)
+
+u is taken for a normal number
+    μ + σ u would do for a u that is normal. This one lies between 0 and 1: `icdf` makes a number of
+    the Normal from it.
+    - getattr(component, "base_dist", component).icdf(u).detach()
+    + (component.mean + component.stddev * u).detach()
+
+a gradient flows through the actions
+    The numbers are right. What was drawn is a fact about the past: `.detach()`.
+    - .icdf(u).detach()
+    + .icdf(u)
 """)
 
 

@@ -527,8 +527,10 @@ def _trained_on(answer, policy):
         "the copy's weights, after the policy was trained": next(kept.parameters()).detach(),
         "the policy's": next(trained.parameters()).detach(),
         "it is another object": kept is not trained,
-        "the copy asks for a gradient": any(p.requires_grad for p in kept.parameters()),
-        "the policy does": all(p.requires_grad for p in trained.parameters()),
+        "does the copy ask for a gradient": any(p.requires_grad for p in kept.parameters()),
+        "does the policy itself ask for a gradient": all(
+            p.requires_grad for p in trained.parameters()
+        ),
     }
 
 
