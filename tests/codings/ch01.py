@@ -7,7 +7,6 @@ import numpy as np
 from gymnasium import spaces
 
 from codings import again
-from rlx import plain
 
 
 def _box(space, keep):
@@ -238,8 +237,3 @@ def _():
         return _shared[0]
 
     return act
-
-
-@again("run_episode", "the observations are not copied")
-def _(env, act, horizon):
-    return plain.run_episode(env, act, horizon)

@@ -240,8 +240,3 @@ def _(episodes):
             if recur is not None:
                 known.append(recur)
     return torch.stack(states), torch.stack(known) if len(known) else None
-
-
-@again("forget", "a memory of several layers is not forgotten")
-def _(recur_state, fresh):
-    return recur_state.masked_fill(fresh.unsqueeze(1), 0.0)

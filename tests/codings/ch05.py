@@ -118,10 +118,3 @@ def _(gradients):
 def _(gradients):
     spread, size = _parts(gradients)
     return spread / (len(gradients) - 1) / size.sqrt()
-
-
-@again("normalize", "all columns share one mean and one deviation")
-def _(x):
-    flat = x.flatten()
-    deviation, mean = torch.std_mean(flat, correction=0)
-    return ((flat - mean) / (deviation + 1e-8)).view(x.shape)

@@ -173,8 +173,3 @@ def _(errors, alpha, beta):
     size = (errors.abs() + 0.01).pow(alpha)
     chances = size / size.sum()
     return chances, 1 / chances.pow(beta)
-
-
-@again("huber_loss", "it is PyTorch's smooth_l1_loss")
-def _(values, returns, delta):
-    return torch.nn.functional.smooth_l1_loss(values, returns.detach(), beta=delta)
