@@ -48,6 +48,11 @@ class QPolicy(Parametric):
         recur_state, _, q = self.network(*states)
         return recur_state, ActionDistribution(EpsilonGreedy(q, self.epsilon)), q
 
+    def take_place(self, number: int, workers: int) -> None:
+        """From now on it plays in one of so many equal groups of the environments, with their ε."""
+        if self.epsilon.ndim:
+            self.epsilon = self.epsilon.reshape(workers, -1)[number]
+
 
 class Critic(Network):
     """Q(s, a) of the given actions, by `n` networks: n extras of shape (B,).

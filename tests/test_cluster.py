@@ -26,6 +26,7 @@ from torch.testing import assert_close
 import rlx
 from rlx import Agent, Rollout
 from rlx.columns import leaves
+from rlx.critics import QNetwork, QPolicy
 from rlx.networks import GRUPolicy, MLPPolicy
 from rlx.seeding import random_states, seed_all, set_random_states, spawn, undisturbed
 
@@ -241,6 +242,23 @@ def die_once(env, wish):
         wish.rename(f"{wish}.{os.getpid()}")
         os.kill(os.getpid(), signal.SIGKILL)
     return env.num_envs
+
+
+def test_every_environment_has_its_own_epsilon(agent):
+    network = QNetwork(agent, hidden=8)
+    spread = rlx.algos.DQN(agent, network, epsilon=(1.0, 0.1), epsilon_spread=2.0).last
+    assert_close(spread.log10(), torch.tensor([-3, -5, -7, -9]) / 3)
+    policy = QPolicy(network, torch.tensor([0.0, 0.0, 0.0, 1.0]))
+    rollout = agent(policy).segment(60)
+    steps = rollout[:-1]
+    (q,) = rlx.evaluate(network, steps).others
+    odd = steps.actions[0] != q.argmax(1)
+    fourth = agent.each(lambda env: env.envs[1].unwrapped.name)[1]
+    mine = steps.states[:, 0] == fourth
+    assert 40 < mine.sum() <= 60  # some of its steps are resets
+    assert 20 < odd[mine].sum() < mine.sum()  # two of three that are drawn at random
+    assert not odd[~mine].any()
+    assert policy.epsilon.shape == (4,)
 
 
 # ---------------------------------------------------------------------- without waiting

@@ -100,9 +100,10 @@ class Player:
         self.policy: Parametric | None = None
 
     def begin(
-        self, life: int, seed: int, learner: str, make_env: bytes, envs: int
+        self, life: int, seed: int, learner: str, make_env: bytes, envs: int, place: tuple[int, int]
     ) -> tuple[gym.Space, gym.Space, int]:
         """Begin a life: every environment is reset at the next call, all numbers come from `seed`.
+        `place` is the worker's number, and of how many.
 
         Returns the spaces, and how many environments there are. Raises RuntimeError if the learner
         has another rlx."""
@@ -113,6 +114,7 @@ class Player:
             )
         if self.sampler is None:
             self.sampler = InProcess(build(pickle.loads(make_env), envs))
+        self.place = place
         if life > self.life:
             starts, actions = seeding.spawn(seed, 2, "life")
             self.life = life
@@ -133,5 +135,7 @@ class Player:
         if version != self.version:
             stream, buffers = policy
             self.policy, self.version = pickle.loads(stream, buffers=buffers), version
+            if hasattr(self.policy, "take_place"):
+                self.policy.take_place(*self.place)
         with torch.no_grad():
             return version, pack(getattr(self.sampler, what)(self.policy, *args))

@@ -197,7 +197,8 @@ class ClusterSampler:
                 ref = play(worker.life, now, self.policy, what, args)
             else:  # Ray tries again until the worker is there
                 begin = worker.actor.begin.options(max_task_retries=-1).remote
-                ref = begin(worker.life, self._seed(worker), identity(), *self.factory)
+                place = worker.number, len(self.workers)
+                ref = begin(worker.life, self._seed(worker), identity(), *self.factory, place)
             self.flying[ref] = worker, worker.life, not worker.begun
             worker.in_flight += 1
 
