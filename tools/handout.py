@@ -17,6 +17,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+from grading.bare import REFUSAL, bare
+
 from rlx.course.chapters import CHAPTERS
 
 ROOT = Path(__file__).parents[1]
@@ -137,22 +139,11 @@ def without_answers(source):
     """The source of a module of exercises, without references, mistakes and hints.
 
     What is left says what an answer is called with, and on which inputs it is tried."""
-    tree = ast.parse(source)
-    references = {name for call in calls(tree) for name in reference(call)}
-    body = []
-    for node in tree.body:
-        name = getattr(node, "name", None)
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            if any(method(one) == "mistake" for one in node.decorator_list):
-                continue
-            if name in references:
-                node = emptied(node)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            called = node.value.func if isinstance(node.value.func, ast.Call) else node.value
-            if method(called) in ("mistake", "patches"):
-                continue
-        body.append(node)
-    tree.body = body
+    tree = ast.parse(bare(source))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.FunctionDef) and ast.unparse(body[-1]) == REFUSAL:
+            del body[:-1]  # a docstring of the reference, which may say how
     for call in calls(tree):
         told(call)
     while (left := used(tree)) != tree.body:  # helpers of what is gone, and their helpers
@@ -161,54 +152,25 @@ def without_answers(source):
 
 
 def calls(tree):
-    """Where exercises are declared: Exercise(…) and exercise.harder(…)."""
+    """Where exercises are declared: Exercise(…) and exercise.harder(name, reference, hints, …)."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            if getattr(node.func, "id", "") == "Exercise" or method(node) == "harder":
+            if getattr(node.func, "id", "") == "Exercise" or harder(node):
                 yield node
 
 
-def method(node):
-    """The name of the method that is called, if it is one."""
-    node = node.func if isinstance(node, ast.Call) else node
-    return node.attr if isinstance(node, ast.Attribute) else None
-
-
-HARDER = ("name", "reference", "hints", "patches")
-
-
-def reference(call):
-    """The name of its reference, unless it is the library's own."""
-    given = [one.value for one in call.keywords if one.arg == "reference"]
-    if method(call) == "harder" and len(call.args) > 1:
-        given.append(call.args[1])
-    return [one.id for one in given if isinstance(one, ast.Name)]
+def harder(call):
+    return getattr(call.func, "attr", "") == "harder"
 
 
 def told(call):
-    """Take out what a declaration tells of the answer."""
-    empty = {
-        "hints": ast.Tuple([ast.Constant("")] * 3, ast.Load()),
-        "also": ast.Constant(""),
-        "patches": ast.Constant(""),
-    }
+    """Take out the hints, and what is said after a right answer."""
+    hints = ast.Tuple([ast.Constant("")] * 3, ast.Load())
     for one in call.keywords:
-        if one.arg in empty:
-            one.value = empty[one.arg]
-    if method(call) == "harder":
-        for k, name in enumerate(HARDER[: len(call.args)]):
-            call.args[k] = empty.get(name, call.args[k])
-
-
-def emptied(node):
-    """A function without its body, a class without those of its methods."""
-    text = "in an exam the reference is not here"
-    stub = ast.parse(f"raise NotImplementedError({text!r})").body
-    if isinstance(node, ast.ClassDef):
-        node.body = [emptied(one) for one in node.body if isinstance(one, ast.FunctionDef)] or stub
-    else:
-        node.body = stub
-    return node
+        if one.arg in ("hints", "also"):
+            one.value = hints if one.arg == "hints" else ast.Constant("")
+    if harder(call) and len(call.args) > 2:
+        call.args[2] = hints
 
 
 def used(tree):
