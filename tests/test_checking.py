@@ -103,6 +103,7 @@ ERRORS = {
     "a variable is used before it has a value": too_early,
     "it computes with None": lambda x, noise: x + None,
     "an `if` asks a whole row of numbers at once": lambda x, noise: 1 if x > 0 else 2,
+    "one number is asked of several": lambda x, noise: float(x),
     "two shapes do not fit": lambda x, noise: x[:2] + x[:3],
     "two matrices do not fit": lambda x, noise: x.outer(x) @ x.outer(x)[:2],
     "it leaves torch, where a gradient has to be kept": lambda x, noise: x.numpy(),

@@ -178,6 +178,11 @@ MEANINGS = [
      "an `if` asks a whole row of numbers at once",
      "It has no single answer. Decide for each row: by a loop over the rows, or `torch.where` "
      "and `np.where`."),
+    (r"only one element tensors can be|Tensor with \d+ elements cannot be converted"
+     r"|only (length|size)-1 arrays can be",
+     "one number is asked of several",
+     "`float(x)`, `int(x)` and `x.item()` take one number. Keep to the tensor or the array, or go "
+     "through it in a loop."),
     (r"leaf Variable that requires grad",
      "it writes into a tensor that asks for a gradient",
      "`x[i] = …`, `x += …` or a method such as `x.mul_(…)` would lose what was there, and the "
@@ -191,7 +196,7 @@ MEANINGS = [
      "A function that assigns to a name makes it its own. `nonlocal` in its first line says that "
      "the name of the function around it is meant."),
     (r"unsupported operand type.*NoneType|'NoneType' object|not supported between .*NoneType"
-     r"|must be Tensor, not NoneType|found NoneType|got NoneType",
+     r"|must be \w+, not NoneType|found NoneType|got NoneType",
      "it computes with None",
      "None is one of the values that may come in here, or a function called before returned it: "
      "it needs a case of its own."),
@@ -324,6 +329,8 @@ def _dtype(trial: Trial) -> Said:
             if a.dtype != b.dtype:
                 of = f" of {name}" if name else ""
                 said = "Later arithmetic would be done in it. Make it like the input."
+                if not any(isinstance(x, Tensor) for x in trial.found.inputs.values()):
+                    said = f"Say which it is to be: `dtype=torch.{_name(a.dtype)}`."
                 if a.dtype == torch.bool:
                     said = "A mask is true or false, as a comparison makes it: it can be an index."
                 return f"the dtype{of} is {_name(b.dtype)}, not {_name(a.dtype)}", said
@@ -465,7 +472,10 @@ def _article(value: Any) -> str:
     names |= {tuple: "a tuple", list: "a list", type(None): "None", dict: "a dict", str: "a text"}
     names |= {np.bool_: "True or False", np.float64: "a number", np.float32: "a number"}
     known = names.get(type(value)) or ("a function" if callable(value) else None)
-    return known or f"a {type(value).__name__}"
+    if isinstance(value, torch.nn.Module):
+        return "a network"
+    kind = type(value).__name__
+    return known or f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -24,8 +24,9 @@ def short(value: Any) -> str:
         if isinstance(value, dict):
             return f"({', '.join(f'{key} {short(part)}' for key, part in value.items())})"
         if isinstance(value, (list, tuple)):
-            text = ", ".join(map(short, value[:6]))
-            if len(value) > 6:
+            most = 12 if len(str(value)) < 200 else 6
+            text = ", ".join(map(short, value[:most]))
+            if len(value) > most:
                 text += f", … ({len(value)} in all)"
             return f"[{text}]" if isinstance(value, list) else f"({text})"
         return repr(value) if isinstance(value, (str, type(None))) else type(value).__name__

@@ -836,7 +836,8 @@ pull = Exercise(
     hints=(
         "Which rows have no slope any more? It depends on the sign of the advantage.",
         "A good action is stopped above `1 + clip`, a bad one below `1 - clip`; all others go on, "
-        "also outside the interval. The slope of r with respect to log π is r itself.",
+        "also outside the interval. The slope of r with respect to log π is r itself: a number, "
+        "so `.detach()`.",
         "`stopped = torch.where(advantages > 0, ratio > 1 + clip, ratio < 1 - clip)`, and "
         "`torch.where(stopped, 0.0, -ratio * advantages) / len(ratio)`.",
     ),
