@@ -400,9 +400,19 @@ def test_workers_are_forked_and_have_nothing_else_in_common(ray_here):
             assert handler == signal.SIG_DFL
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start by themselves")
+def test_a_worker_finds_what_its_runtime_environment_gives(ray_here, tmp_path):
+    (tmp_path / "found_there.py").write_text("here = 5")
+    names = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]), "RLX_TOLD": "so"}
+    with ClusterAgent(ledgers, workers=1, seed=0, runtime_env={"env_vars": names}) as agent:
+        assert ask(agent, lambda: __import__("found_there").here) == [5]
+        assert ask(agent, lambda: os.environ["RLX_TOLD"]) == ["so"]
+
+
 def test_a_sitecustomize_of_ones_own_is_found_behind_ours(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("print('mine', __file__)")
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([forked.__path__[0], str(tmp_path)])}
+    env["RLX_FORK"] = os.pathsep.join([str(tmp_path / "nobody"), sys.executable])
     for script in ("script.py", "default_worker.py"):  # there is nobody to fork this one
         (tmp_path / script).write_text("print('ran')")
         run = subprocess.run([sys.executable, script], cwd=tmp_path, env=env, capture_output=True)

@@ -30,13 +30,9 @@ def start(folder: str, names: dict[str, str]) -> subprocess.Popen:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=[listener.fileno()],
-            env={
-                **os.environ,
-                **names,
-                "OMP_NUM_THREADS": "1",
-            },  # one with threads cannot be forked
+            env=dict(os.environ, **names, OMP_NUM_THREADS="1"),  # a fork takes no threads along
             process_group=0,  # Ctrl-C is not for it
         )
-    names["RLX_FORK"] = path
+    names["RLX_FORK"] = os.pathsep.join([path, sys.executable])
     names["PYTHONPATH"] = os.pathsep.join([str(HERE), names["PYTHONPATH"]])
     return process

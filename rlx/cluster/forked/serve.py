@@ -38,7 +38,9 @@ def serve(listener: socket.socket) -> None:
             os.close(fd)
 
 
-def become(argv: list[str], env: dict[str, str], folder: str, group: int, fds: list[int]) -> None:
+def become(
+    argv: list[str], path: list[str], env: dict[str, str], folder: str, group: int, fds: list[int]
+) -> None:
     """Run a script in this process as if Python had been started for it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as with all that Ray starts
@@ -49,7 +51,7 @@ def become(argv: list[str], env: dict[str, str], folder: str, group: int, fds: l
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(env)
-    sys.argv[:] = argv
+    sys.argv[:], sys.path[:] = argv, path
     random.seed()
     np.random.seed()  # noqa: NPY002  environments may draw from it when they are made
     torch.seed()

@@ -8,30 +8,33 @@ import sys
 HERE = os.path.dirname(__file__)
 
 
-def ask(path: str, argv: list) -> None:
+def ask(argv: list) -> None:
     import json
     import socket
 
+    address, python = os.environ["RLX_FORK"].split(os.pathsep)
+    if python != sys.executable:  # an environment of its own, with other packages
+        return
     paths = os.environ["PYTHONPATH"].split(os.pathsep)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p != HERE)}
-    who = {"argv": argv, "env": env, "folder": os.getcwd(), "group": os.getpgid(0)}
+    who = dict(argv=argv, path=sys.path, env=env, folder=os.getcwd(), group=os.getpgid(0))
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.connect(path)
+        connection.connect(address)
         socket.send_fds(connection, [json.dumps(who).encode()], [0, 1, 2])
         connection.recv(1)  # nothing comes: it is closed when the other ends, whatever ends it
     os._exit(0)
 
 
-argv = [arg for arg in sys.orig_argv[1:] if arg != "-u"]
+sys.path[:] = [path for path in sys.path if path != HERE]
+argv = [arg for arg in sys.orig_argv[1:] if arg != "-u"] or [""]
 if argv[0].endswith("default_worker.py"):
     with contextlib.suppress(OSError, KeyError):
-        ask(os.environ["RLX_FORK"], argv)
+        ask(argv)
 elif argv[0].endswith("agent.py") or argv[0].endswith(os.path.join("agent", "main.py")):
     # Ray's own. If it finds this, which comes with Jupyter, it takes a second, and never uses it.
     sys.modules["rfc3987_syntax"] = None
 
 # The module of this name that this one hides, if there is one.
-sys.path[:] = [path for path in sys.path if path != HERE]
 this = sys.modules.pop(__name__)
 try:
     __import__(__name__)
