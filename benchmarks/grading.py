@@ -8,6 +8,7 @@ import argparse
 import copy
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -66,15 +67,20 @@ def main():
         command += ["--jobs", str(arguments.jobs), *["--whole"] * arguments.whole]
         subprocess.run(command, check=True, env=os.environ, stdout=subprocess.DEVNULL)
         took = time.monotonic() - began
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)  # the sandboxed kernels are not in it
+        outside = used.ru_utime + used.ru_stime
         found = course.glob(f"grading/checked/*/{chapter}.json")
         records = [json.loads(path.read_text()) for path in found]
         size = sum(path.stat().st_size for path in course.rglob("*") if path.is_file())
     count = len(records)
-    cpu = sum(one["cpu"] for one in records) / count
+    kernels = sum(one["cpu"] for one in records) / count
+    cpu = kernels + outside / count
     memory = max(one["megabytes"] for one in records)
     how = "all cells run" if arguments.whole else "training left out"
     print(f"{chapter}, {count} submissions, {arguments.jobs} at a time, {how}:")
-    print(f"  {took / count:.1f} s a submission, of which {cpu:.1f} s of a core for its run")
+    print(
+        f"  {took / count:.1f} s a submission; of a core {cpu:.1f} s, {kernels:.1f} in its kernel"
+    )
     print(f"  {memory} MB at most in a kernel, {size / count / 1e6:.1f} MB on the disk")
     print(f"  {CLASS} x {CHAPTERS} like these: {cpu * CLASS * CHAPTERS / 3600:.1f} hours of a core")
 

@@ -87,7 +87,7 @@ def work(pipe, course: Course, package: Path, options) -> None:
     solved = nbformat.read(course.solved, as_version=4)
     run.prepare(released)
     while (student := pipe.recv()) is not None:
-        began, worked, record = time.monotonic(), time.process_time(), {}
+        began, record = time.monotonic(), {}
         try:
             record = submission(student, course, released, solved, own, package, options, run)
         except repair.Unreadable as error:
@@ -96,7 +96,6 @@ def work(pipe, course: Course, package: Path, options) -> None:
             traceback.print_exc()
             record = {"failed": f"{type(error).__name__}: {error}"}
         record["seconds"] = round(time.monotonic() - began, 1)
-        record["cpu"] = round(record.get("cpu", 0.0) + time.process_time() - worked, 1)
         pipe.send(record)
 
 
@@ -121,7 +120,11 @@ def submission(student, course, released, solved, own, package, options, run) ->
     nbformat.write(notebook, target)
     if (stamp := course.folder(student) / "timestamp.txt").is_file():
         shutil.copy(stamp, target.parent)
-    return {"notes": notes + more + done.notes, "megabytes": round(done.peak), "cpu": done.cpu}
+    return {
+        "notes": notes + more + done.notes,
+        "megabytes": round(done.peak),
+        "cpu": round(done.cpu, 1),
+    }
 
 
 def beside(folder: Path, target: Path) -> None:
