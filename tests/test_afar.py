@@ -2,10 +2,15 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from grading import bare
 from torch.distributions import Categorical, Normal
 
 import rlx
@@ -168,3 +173,32 @@ def test_a_table_arrives_with_its_columns():
 def test_what_an_answer_may_use_of_the_library_is_not_refused(name, afar):
     """A distribution's class, the loss of the chapter before, the function of another exercise."""
     assert examine(find(name), afar(by_hand(find(name)))).passed
+
+
+@pytest.mark.slow
+def test_the_copy_that_submissions_run_with_has_no_answers(tmp_path):
+    """All exercises are declared in it, without mistakes; the references that are not the library's
+    own do nothing but raise."""
+    bare.write(Path(rlx.__file__).parent, tmp_path)
+    code = """
+import inspect, json, rlx
+from rlx.course.exercise import load
+told = {}
+for name, exercise in load().items():
+    lines = inspect.getsource(exercise.reference)
+    own = exercise.reference.__module__.startswith("rlx.course.exercises")
+    told[name] = [len(exercise.mistakes), own and "has no answer of its own" not in lines]
+print(rlx.__file__)
+print(json.dumps(told))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    where, told = done.stdout.strip().split("\n")
+    assert where.startswith(str(tmp_path))
+    assert json.loads(told) == {name: [0, False] for name in load()}

@@ -56,7 +56,8 @@ async def live(
         how = "Interrupted"
     except asyncio.CancelledError:  # what ipykernel makes of the ■ while this function waits
         how = "Interrupted"
-        asyncio.current_task().uncancel()
+        if (task := asyncio.current_task()).cancelling():  # or something awaited was cancelled
+            task.uncancel()
     except Exception:
         how = "Failed"
         raise
