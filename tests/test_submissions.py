@@ -1,4 +1,4 @@
-"""Sixty kinds of submission, graded as a teacher grades: points, pages and the table.
+"""Nearly sixty kinds of submission, graded as a teacher grades: points, pages and the table.
 
 Honest accidents cost nothing, and what is not one's own earns nothing.
 """
@@ -114,11 +114,6 @@ def a_syntax_error(student):
     student.put("normalize", "def normalize(x)\n    return x")
 
 
-@kind(7, "it returns a list, not a tensor")
-def another_type(student):
-    student.put("normalize", "def normalize(x):\n    return [1.0] * len(x)")
-
-
 @kind(7, "it returns a Strange, not a tensor")
 def a_type_of_ones_own(student):
     student.put("normalize", "class Strange: pass\ndef normalize(x):\n    return Strange()")
@@ -189,11 +184,6 @@ def is_killed_when_checked(student):
     student.put("noise", "import os\ndef noise(gradients):\n    os.kill(os.getpid(), 9)")
 
 
-@kind(7, "it raises SystemExit")
-def leaves(student):
-    student.put("normalize", "import sys\ndef normalize(x):\n    sys.exit()")
-
-
 @kind(7)
 def fills_the_memory(student):
     student.put("normalize", "def normalize(x):\n    return torch.ones(10**10)")
@@ -255,13 +245,6 @@ def a_deleted_exercise(student):
     student.notebook.cells = [one for one in student.notebook.cells if one.id not in gone]
 
 
-@kind(9)
-def deleted_checks(student):
-    student.notebook.cells = [
-        one for one in student.notebook.cells if not one.id.startswith("check-")
-    ]
-
-
 @kind(9, "Found by what a cell holds")
 def lost_metadata(student):
     for k, one in enumerate(student.notebook.cells):
@@ -280,13 +263,6 @@ def metadata_of_version_1(student):
         if "nbgrader" in one.metadata:
             one.metadata.nbgrader.schema_version = 1
             one.metadata.nbgrader.pop("task", None)
-
-
-@kind(9)
-def metadata_of_version_2(student):
-    for one in student.notebook.cells:
-        if "nbgrader" in one.metadata:
-            one.metadata.nbgrader.schema_version = 2
 
 
 @kind(9)
@@ -311,11 +287,6 @@ def latin_1(student):
     student.before("normalize", "# caf\u00e9")
     text = student.text().encode("latin-1", errors="ignore")
     student.data = text
-
-
-@kind(9, "utf-16")
-def utf_16(student):
-    student.data = student.text().encode("utf-16")
 
 
 @kind(9, "old notebooks")
@@ -469,14 +440,6 @@ def run_code_patched(student):
 
 
 @kind(0, untouched=True)
-def outputs_forged(student):
-    student.append("imports", """
-        from IPython.display import HTML, display
-        display(HTML('<div class="rlx-card rlx-passed">right</div>'))
-    """)  # fmt: skip
-
-
-@kind(0, untouched=True)
 def the_reference_handed_in(student):
     student.append("imports", "from rlx.course.exercise import load")
     for name in ("reward_to_go", "policy_gradient_loss", "normalize", "noise"):
@@ -533,11 +496,6 @@ def right_one(student):
     """Every exercise solved."""
 
 
-@kind(0, chapter=ONE, untouched=True)
-def nothing_written_one(student):
-    """As it was handed out."""
-
-
 @kind(6, "it does not stop at a truncation", chapter=ONE)
 def a_named_mistake_one(student):
     source = student.cell("run_episode").source
@@ -555,50 +513,15 @@ def an_endless_loop_in_a_closure(student):
     """)  # fmt: skip
 
 
-@kind(5, "it ends Python", chapter=ONE)
-def ends_python_in_a_closure(student):
-    student.put("make_act", """
-        import os
-        def make_act():
-            return lambda observation: os._exit(0)
-    """)  # fmt: skip
-
-
-@kind(8, "Found by what a cell holds", chapter=ONE)
-def lost_metadata_one(student):
-    lost_metadata(student)
-
-
-@kind(8, chapter=ONE)
-def every_cell_twice_one(student):
-    every_cell_twice(student)
-
-
 @kind(6, "it is not your own", chapter=ONE)
 def the_librarys_class(student):
     student.put("HideObservation", "from rlx.envs.cartpole import HideObservation")
-
-
-@kind(6, "it is not your own", chapter=ONE)
-def a_class_of_the_librarys(student):
-    student.put("HideObservation", """
-        import rlx.envs.cartpole
-        class HideObservation(rlx.envs.cartpole.HideObservation):
-            pass
-    """)  # fmt: skip
 
 
 @kind(3, chapter=ONE)
 def the_rest_deleted(student):
     keep = ("imports", "make_act")
     student.notebook.cells = [one for one in student.notebook.cells if one.id in keep]
-
-
-@kind(0, chapter=ONE, untouched=True)
-def the_reference_handed_in_one(student):
-    student.append("imports", "from rlx.course.exercise import load")
-    for name in ("run_episode", "discounted_return", "HideObservation", "make_act"):
-        student.put(name, f"{name} = load()['{name}'].reference")
 
 
 # One exercise's hidden tests ask for the others again: what failed there is not lost twice.
