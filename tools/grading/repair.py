@@ -55,7 +55,7 @@ def read(path: Path) -> tuple[list[dict], list[str]]:
         raise Unreadable(f"the file is larger than {LARGEST >> 20} MB")
     text, encoding = _decoded(data)
     if encoding != "utf-8":
-        notes.append(f"The file was not written as UTF-8, but as {encoding}.")
+        notes.append(f"The file was not written as plain UTF-8, but as {encoding}.")
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -76,7 +76,9 @@ def _decoded(data: bytes) -> tuple[str, str]:
     marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
     for mark, encoding in marks.items():
         if data.startswith(mark):
-            return data.decode(encoding, errors="replace"), f"{encoding} with a byte-order mark"
+            return data.decode(
+                encoding, errors="replace"
+            ), f"{encoding.removesuffix('-sig')} with a byte-order mark"
     try:
         return data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
