@@ -16,6 +16,7 @@ include_patterns = ["README.md", "CONTRIBUTING.md", "docs/**", "notebooks/*", "e
 exclude_patterns = ["**/.ipynb_checkpoints"]
 
 nb_execution_mode = "off"
+suppress_warnings = ["misc.highlighting_failure"]  # the cell for Colab has lines that begin with !
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
