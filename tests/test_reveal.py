@@ -11,7 +11,7 @@ from rlx.course.exercise import load
 
 CHAPTERS = Path(__file__).parents[1] / "notebooks"
 
-# Those whose chapter still shows the whole answer. This list only becomes shorter.
+# Those whose chapter shows the whole answer, and asks for it before. Let it become shorter.
 REVEALED = {
     "discounted_return",
     "discounted_returns",
@@ -64,6 +64,16 @@ def test_no_answer_can_be_pasted_from_the_chapter(exercise):
     if exercise.name not in there or exercise.name in REVEALED:
         return
     assert not passes(exercise, there[exercise.name])
+
+
+@pytest.mark.parametrize("name", sorted(REVEALED))
+def test_before_an_answer_is_shown_the_chapter_asks_for_it(name):
+    (path,) = CHAPTERS.glob(f"{load()[name].chapter}_*.ipynb")
+    cells = nbformat.read(path, as_version=4).cells
+    shown = next(k for k, cell in enumerate(cells) if f"\ndef {name}(" in "\n" + cell.source)
+    *_, last = cells[shown - 1].source.split("\n\n")
+    assert last.startswith("*Yours first:*")
+    assert f"`{name}`" in last
 
 
 @pytest.mark.slow
