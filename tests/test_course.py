@@ -262,6 +262,8 @@ print("gone on:", len(history))
     manager, kernel = client.manager.start_new_kernel(kernel_name="python3")
     try:
         said = []
+        # After such a cell ipykernel leaves SIGINT to the event loop.
+        kernel.execute_interactive("import asyncio\nawait asyncio.sleep(0)", timeout=60)
         kernel.execute(code.replace("PATH", repr(str(here))), reply=False)
         deadline = time.monotonic() + 120
         while not here.exists() and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Nearly sixty kinds of submission, graded as a teacher grades: points, pages and the table.
+"""A hundred submissions, of sixty kinds, graded as a teacher grades: points, pages and the table.
 
 Honest accidents cost nothing, and what is not one's own earns nothing.
 """
@@ -20,6 +20,10 @@ from nbformat.v4 import new_code_cell
 
 ROOT = Path(__file__).parents[1]
 FIVE, ONE, SIX = "05_reinforce", "01_loop", "06_baselines"
+NAMES = {
+    FIVE: ("reward_to_go", "policy_gradient_loss", "normalize", "noise"),
+    ONE: ("run_episode", "HideObservation", "discounted_return", "make_act"),
+}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -45,6 +49,7 @@ class Student:
 
     def __init__(self, chapter, notebook):
         self.chapter, self.notebook = chapter, notebook
+        self.first, _, self.some, _ = NAMES.get(chapter, (None,) * 4)  # exercises
         self.file, self.data, self.beside, self.link = f"{chapter}.ipynb", None, {}, None
 
     def cell(self, name):
@@ -84,9 +89,19 @@ def kind(points, *words, chapter=FIVE, untouched=False, failed=""):
     """Declares a submission: what it deserves, and what its page has to say."""
 
     def declare(change):
-        name = change.__name__
+        name = change.__name__ + ("_in_01" if change.__name__ in KINDS else "")
         KINDS[name] = (chapter, untouched, change, points, words, failed)
         return change
+
+    return declare
+
+
+def both(five, one, *words, **options):
+    """The same in two chapters."""
+
+    def declare(change):
+        kind(five, *words, **options)(change)
+        return kind(one, *words, chapter=ONE, **options)(change)
 
     return declare
 
@@ -99,7 +114,7 @@ def right(student):
     """Every exercise solved."""
 
 
-@kind(0, "not written yet", untouched=True)
+@both(0, 0, "not written yet", untouched=True)
 def nothing_written(student):
     """As it was handed out."""
 
@@ -109,9 +124,9 @@ def a_named_mistake(student):
     student.put("normalize", "def normalize(x):\n    return (x - x.mean()) / (x.std() + 1e-8)")
 
 
-@kind(7, "SyntaxError")
+@both(7, 7, "SyntaxError")
 def a_syntax_error(student):
-    student.put("normalize", "def normalize(x)\n    return x")
+    student.put(student.some, f"def {student.some}(x)\n    return x")
 
 
 @kind(7, "it returns a Strange, not a tensor")
@@ -119,25 +134,28 @@ def a_type_of_ones_own(student):
     student.put("normalize", "class Strange: pass\ndef normalize(x):\n    return Strange()")
 
 
-@kind(9, "NameError")
+@both(9, 8, "NameError")
 def a_cell_that_fails(student):
-    student.before("normalize", "print(not_there)\ndef helper(x):\n    return x")
-    student.append("normalize", "_normalize = normalize\ndef normalize(x):\n"
-                   "    return helper(_normalize(x))")  # fmt: skip
+    student.before(student.some, "print(not_there)\ndef helper(x):\n    return x")
+    student.append(student.some, f"""
+        mine = {student.some}
+        def {student.some}(*inputs):
+            return helper(mine(*inputs))
+    """)  # fmt: skip
 
 
 # ------------------------------------------------------------------ honest accidents: it hangs
 
 
-@kind(7, "it does not come to an end")
+@both(7, 6, "it does not come to an end")
 def an_endless_loop(student):
-    student.put("reward_to_go", "def reward_to_go(rewards, gamma):\n    while True:\n        pass")
+    student.put(student.first, f"def {student.first}(*inputs):\n    while True:\n        pass")
 
 
-@kind(7, "it does not come to an end", "Python was started again")
+@both(7, 6, "it does not come to an end", "Python was started again")
 def an_endless_loop_that_catches_all(student):
-    student.put("reward_to_go", """
-        def reward_to_go(rewards, gamma):
+    student.put(student.first, f"""
+        def {student.first}(*inputs):
             while True:
                 try:
                     while True:
@@ -152,31 +170,31 @@ def an_endless_cell(student):
     student.append("reward_to_go", "while True:\n    pass")
 
 
-@kind(9, "did not stop", "Python was started again")
+@both(9, 8, "did not stop", "Python was started again")
 def an_endless_cell_that_awaits(student):
-    student.before("normalize", "import asyncio\nawait asyncio.sleep(0)\nwhile True:\n    pass")
+    student.before(student.some, "import asyncio\nawait asyncio.sleep(0)\nwhile True:\n    pass")
 
 
-@kind(9, "it prints without end", "the rest is left out")
+@both(9, 8, "it prints without end", "the rest is left out")
 def a_cell_that_prints_without_end(student):
-    student.before("normalize", "while True:\n    print('x' * 1000)")
+    student.before(student.some, "while True:\n    print('x' * 1000)")
 
 
 # ------------------------------------------------------------------ it ends, it fills the memory
 
 
-@kind(7, "it ends Python", "the kernel ended itself (status 3)")
+@both(7, 6, "it ends Python", "the kernel ended itself (status 3)")
 def ends_python_when_checked(student):
-    student.put("policy_gradient_loss", """
-        def policy_gradient_loss(logprobs, advantages):
+    student.put(student.first, f"""
+        def {student.first}(*inputs):
             import os
             os._exit(3)
     """)  # fmt: skip
 
 
-@kind(9, "the kernel ended itself (status 1)", "Python was started again")
+@both(9, 8, "the kernel ended itself (status 1)", "Python was started again")
 def ends_python_in_a_cell(student):
-    student.before("normalize", "import os\nos._exit(1)")
+    student.before(student.some, "import os\nos._exit(1)")
 
 
 @kind(6, "ended by SIGKILL")
@@ -184,14 +202,18 @@ def is_killed_when_checked(student):
     student.put("noise", "import os\ndef noise(gradients):\n    os.kill(os.getpid(), 9)")
 
 
-@kind(7)
+@both(7, 7)
 def fills_the_memory(student):
-    student.put("normalize", "def normalize(x):\n    return torch.ones(10**10)")
+    student.put(student.some, f"""
+        import torch
+        def {student.some}(*inputs):
+            return torch.ones(10**10)
+    """)  # fmt: skip
 
 
-@kind(9, "more than 100 processes")
+@both(9, 8, "more than 100 processes")
 def starts_many_processes(student):
-    student.before("normalize", """
+    student.before(student.some, """
         import os, time
         for _ in range(150):
             if os.fork() == 0:
@@ -204,60 +226,60 @@ def starts_many_processes(student):
 # ------------------------------------------------------------------ the file is not as it was
 
 
-@kind(9)
+@both(9, 8)
 def a_warning(student):
-    student.append("noise", """
+    student.append(student.some, f"""
         import sys, warnings
-        right_noise = noise
-        def noise(gradients):
+        mine = {student.some}
+        def {student.some}(*inputs):
             warnings.warn("careful")
             print("careful", file=sys.stderr)
-            return right_noise(gradients)
+            return mine(*inputs)
     """)  # fmt: skip
 
 
-@kind(9)
+@both(9, 8)
 def every_cell_twice(student):
     cells = student.notebook.cells
     student.notebook.cells = [one for cell in cells for one in (cell, copy.deepcopy(cell))]
 
 
-@kind(9, "the last in which something is written was graded", "that was not graded")
+@both(9, 8, "the last in which something is written was graded", "that was not graded")
 def an_empty_copy_below(student):
     cells = student.notebook.cells
-    again = copy.deepcopy(student.cell("normalize"))
-    again.source = "def normalize(x):\n    raise NotImplementedError('your turn')"
-    stub = nbformat.read(ROOT / "exercises" / FIVE / f"{FIVE}.ipynb", as_version=4)
-    again.source = next(one.source for one in stub.cells if one.id == "normalize")
-    cells.insert(cells.index(student.cell("check-normalize")), again)
+    again = copy.deepcopy(student.cell(student.some))
+    path = ROOT / "exercises" / student.chapter / f"{student.chapter}.ipynb"
+    stub = nbformat.read(path, as_version=4)
+    again.source = next(one.source for one in stub.cells if one.id == student.some)
+    cells.insert(cells.index(student.cell(f"check-{student.some}")), again)
 
 
-@kind(7, "the last was graded")
+@both(7, 7, "the last was graded")
 def two_answers(student):
-    again = copy.deepcopy(student.cell("normalize"))
-    again.source = "def normalize(x):\n    return x"
+    again = copy.deepcopy(student.cell(student.some))
+    again.source = f"def {student.some}(x):\n    return x"
     student.notebook.cells.append(again)
 
 
-@kind(7, "Deleted, and put back empty", "not written yet")
+@both(7, 7, "Deleted, and put back empty", "not written yet")
 def a_deleted_exercise(student):
-    gone = ("normalize", "check-normalize")
+    gone = (student.some, f"check-{student.some}")
     student.notebook.cells = [one for one in student.notebook.cells if one.id not in gone]
 
 
-@kind(9, "Found by what a cell holds")
+@both(9, 8, "Found by what a cell holds")
 def lost_metadata(student):
     for k, one in enumerate(student.notebook.cells):
         one.metadata, one.id = nbformat.from_dict({}), f"c{k}"
 
 
-@kind(9)
+@both(9, 8)
 def foreign_metadata(student):
     for one in student.notebook.cells:
         one.metadata = nbformat.from_dict({"nbgrader": "yes", "colab": {"id": 7}, "tags": None})
 
 
-@kind(9)
+@both(9, 8)
 def metadata_of_version_1(student):
     for one in student.notebook.cells:
         if "nbgrader" in one.metadata:
@@ -265,104 +287,104 @@ def metadata_of_version_1(student):
             one.metadata.nbgrader.pop("task", None)
 
 
-@kind(9)
+@both(9, 8)
 def metadata_of_version_99(student):
     for one in student.notebook.cells:
         if "nbgrader" in one.metadata:
             one.metadata.nbgrader.schema_version = 99
 
 
-@kind(9, "The file was called")
+@both(9, 8, "The file was called")
 def another_name(student):
     student.file = "my homework (final).ipynb"
 
 
-@kind(9, "byte-order mark")
+@both(9, 8, "byte-order mark")
 def a_byte_order_mark(student):
     student.data = b"\xef\xbb\xbf" + student.text().encode()
 
 
-@kind(9, "latin-1")
+@both(9, 8, "latin-1")
 def latin_1(student):
-    student.before("normalize", "# caf\u00e9")
+    student.before(student.some, "# caf\u00e9")
     text = student.text().encode("latin-1", errors="ignore")
     student.data = text
 
 
-@kind(9, "old notebooks")
+@both(9, 8, "old notebooks")
 def an_old_format(student):
     student.data = nbformat.writes(copy.deepcopy(student.notebook), version=3).encode()
 
 
-@kind(9)
+@both(9, 8)
 def cells_in_reverse(student):
     student.notebook.cells = student.notebook.cells[::-1]
 
 
-@kind(9)
+@both(9, 8)
 def an_answer_in_a_cell_of_its_own(student):
-    source = student.cell("normalize").source
-    student.cell("normalize").source = ""
+    source = student.cell(student.some).source
+    student.cell(student.some).source = ""
     student.notebook.cells.append(new_code_cell(source))
 
 
-@kind(9)
+@both(9, 8)
 def an_answer_that_became_text(student):
-    student.cell("normalize").cell_type = "markdown"
+    student.cell(student.some).cell_type = "markdown"
 
 
-@kind(9)
+@both(9, 8)
 def a_helper_beside(student):
     student.beside["helper.py"] = "def same(x):\n    return x\n"
-    student.append("normalize", """
+    student.append(student.some, f"""
         from helper import same
-        mine = normalize
-        def normalize(x):
-            return same(mine(x))
+        mine = {student.some}
+        def {student.some}(*inputs):
+            return same(mine(*inputs))
     """)  # fmt: skip
 
 
 # ------------------------------------------------------------------ nothing there to grade
 
 
-@kind(None, failed="the file is empty")
+@both(None, None, failed="the file is empty")
 def an_empty_file(student):
     student.data = b""
 
 
-@kind(None, failed="no notebook")
+@both(None, None, failed="no notebook")
 def half_a_file(student):
     student.data = student.text().encode()[:5000]
 
 
-@kind(None, failed="there is no notebook")
+@both(None, None, failed="there is no notebook")
 def another_file(student):
     student.file, student.data = "answers.docx", b"PK"
 
 
-@kind(None, failed="it is a link")
+@both(None, None, failed="it is a link")
 def a_link_to_the_solutions(student):
-    student.link = ROOT / "solutions" / FIVE / f"{FIVE}.ipynb"
+    student.link = ROOT / "solutions" / student.chapter / f"{student.chapter}.ipynb"
 
 
 # ------------------------------------------------------------------ and what is no accident
 
 
-@kind(0, untouched=True)
+@both(0, 0, untouched=True)
 def another_check(student):
-    student.put("reward_to_go", "def check(answer):\n    pass\ngraded = check")
+    student.put(student.first, "def check(answer):\n    pass\ngraded = check")
 
 
-@kind(0, untouched=True)
+@both(0, 0, untouched=True)
 def checks_and_points_changed(student):
     for one in student.notebook.cells:
         if about(one).get("grade"):
             one.source, about(one)["points"] = "pass", 100
 
 
-@kind(0, untouched=True)
+@both(0, 0, untouched=True)
 def examine_patched(student):
-    student.put("reward_to_go", """
+    student.put(student.first, """
         import rlx.course.checking as checking
         from rlx.course.card import Card
         checking.examine = lambda exercise, answer: Card(exercise.name, "right", [], [], "passed")
@@ -370,9 +392,9 @@ def examine_patched(student):
     """)  # fmt: skip
 
 
-@kind(0, untouched=True)
+@both(0, 0, untouched=True)
 def comparisons_patched(student):
-    student.put("reward_to_go", """
+    student.put(student.first, """
         import torch
         from rlx.course import observe, trials, values
         for module in (observe, trials):
@@ -397,7 +419,7 @@ def references_replaced(student):
         student.put(name, f"{name} = nothing")
 
 
-@kind(0, "could not be written down", untouched=True)
+@both(0, 0, "could not be written down", untouched=True)
 def serve_patched(student):
     student.append("imports", """
         import rlx.course.afar as afar
@@ -407,9 +429,9 @@ def serve_patched(student):
     """)  # fmt: skip
 
 
-@kind(0, "could not be seen", untouched=True)
+@both(0, 0, "could not be seen", untouched=True)
 def fake_modules(student):
-    student.put("reward_to_go", """
+    student.put(student.first, """
         import sys, types
         fake = types.ModuleType("rlx.course")
         fake.check = fake.graded = lambda *_: None
@@ -418,20 +440,20 @@ def fake_modules(student):
     """)  # fmt: skip
 
 
-@kind(0, untouched=True)
+@both(0, 0, untouched=True)
 def an_rlx_beside(student):
     student.beside["rlx/__init__.py"] = "raise SystemExit"
     student.beside["rlx.py"] = "raise SystemExit"
 
 
-@kind(0, untouched=True)
+@both(0, 0, untouched=True)
 def transformers(student):
     student.append("imports", """
         get_ipython().input_transformers_post.append(lambda lines: ["pass\\n"])
     """)  # fmt: skip
 
 
-@kind(0, untouched=True)
+@both(0, 0, untouched=True)
 def run_code_patched(student):
     student.append("imports", """
         async def run_code(*_, **__): return False
@@ -439,10 +461,10 @@ def run_code_patched(student):
     """)  # fmt: skip
 
 
-@kind(0, untouched=True)
+@both(0, 0, untouched=True)
 def the_reference_handed_in(student):
     student.append("imports", "from rlx.course.exercise import load")
-    for name in ("reward_to_go", "policy_gradient_loss", "normalize", "noise"):
+    for name in NAMES[student.chapter]:
         student.put(name, f"{name} = load()['{name}'].reference")
 
 
@@ -464,20 +486,21 @@ def the_librarys_called(student):
     """)  # fmt: skip
 
 
-@kind(0, untouched=True)
+@both(0, 0, untouched=True)
 def reads_the_solutions(student):
+    path = ROOT / "solutions" / student.chapter / f"{student.chapter}.ipynb"
     student.append("imports", f"""
         import json, pathlib
-        text = pathlib.Path({str(ROOT / "solutions" / FIVE / f"{FIVE}.ipynb")!r}).read_text()
+        text = pathlib.Path({str(path)!r}).read_text()
         for cell in json.loads(text)["cells"]:
             if cell["metadata"].get("nbgrader", {{}}).get("solution"):
                 exec("".join(cell["source"]))
     """)  # fmt: skip
-    for name in ("reward_to_go", "policy_gradient_loss", "normalize", "noise"):
+    for name in NAMES[student.chapter]:
         student.put(name, "pass")
 
 
-@kind(0, untouched=True)
+@both(0, 0, untouched=True)
 def writes_to_the_gradebook(student):
     student.append("imports", """
         import glob, sqlite3
@@ -530,9 +553,9 @@ def one_wrong_of_many(student):
     student.put("optimal_baseline", "def optimal_baseline(*_):\n    return torch.zeros(())")
 
 
-NEED_A_SANDBOX = {"reads_the_solutions", "writes_to_the_gradebook", "starts_many_processes"}
+NEED_A_SANDBOX = {reads_the_solutions, writes_to_the_gradebook, starts_many_processes}
 if sandbox.missing():
-    KINDS = {name: one for name, one in KINDS.items() if name not in NEED_A_SANDBOX}
+    KINDS = {name: one for name, one in KINDS.items() if one[2] not in NEED_A_SANDBOX}
 
 
 class Class:
@@ -588,7 +611,7 @@ def test_each_gets_the_points_that_it_deserves_and_a_page_that_says_why(tmp_path
     with subtests.test("where they ran, and who could not be graded"):
         first, *_, last = graded.said[0].strip().splitlines()
         assert ("NO SANDBOX" in first) == bool(sandbox.missing())
-        missed = sorted(name for name, one in KINDS.items() if one[-1])
+        missed = sorted(name for name, one in KINDS.items() if one[-1] and one[0] == FIVE)
         assert f"{len(missed)} could not be graded:" in graded.said[0]
         assert last.split(":")[0].strip() == missed[-1]
 
