@@ -4,7 +4,7 @@ PYTHON ?= python3
 JOBS   ?= 2
 VENV   := .venv
 PY     := $(VENV)/bin/python
-STAGE  := tools/stage
+STAGE  := sh tools/stage
 PIP    := env PYTHONWARNINGS=ignore $(PY) -m pip install $(PIP_FLAGS) -c constraints.txt
 PYTEST := $(PY) -m pytest
 LIBRARY := $(PYTEST) -n $(JOBS) --dist worksteal --timeout 300 tests --ignore tests/browser
@@ -31,7 +31,7 @@ CHROMIUM  := $(shell command -v chromium || command -v chromium-browser || comma
 
 help:
 	@echo 'make lab         open the course in JupyterLab      (ARGS="--no-browser --port=9000")'
-	@echo 'make check       lint and the tests that train nothing: two minutes'
+	@echo 'make check       lint and the tests that train nothing: a minute and a half'
 	@echo 'make test        everything CI runs: check, learning, notebooks, solutions, browser'
 	@echo 'make notebooks   run the notebooks again, save them tidily, list their terms    (ONLY="path …")'
 	@echo 'make exercises   write exercises/ from solutions/, and install nbgrader    (SEED=7: other numbers)'
@@ -48,7 +48,7 @@ help:
 # One stamp for each set of extras: the second call of any target finds it and installs nothing.
 # (The pip that comes with Python 3.11 takes twice as long as the one that is pinned.)
 $(VENV)/.course: pyproject.toml constraints.txt
-	@tools/venv "$(PYTHON)" $(VENV)
+	@sh tools/venv "$(PYTHON)" $(VENV)
 	@$(PIP) --quiet --upgrade pip
 	@$(STAGE) 'install rlx and the course (over 1 GB: some minutes, once)' $(PIP) -e '.[course,tensorboard]'
 	@touch $@
