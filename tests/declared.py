@@ -1,8 +1,12 @@
 """The exercises that the gate holds: those of the course, and those in files beside a notebook."""
 
+import ast
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import nbformat
 
 from rlx.course.exercise import EXERCISES, Exercise, load
 
@@ -19,3 +23,10 @@ def every() -> dict[str, Exercise]:
             module = sys.modules[name] = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
     return EXERCISES
+
+
+def statements(path: Path) -> Iterator[ast.stmt]:
+    """Those of a notebook's code cells, but for cells that await."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code" and "await " not in cell.source:
+            yield from ast.parse(cell.source).body

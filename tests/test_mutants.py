@@ -4,9 +4,8 @@ import ast
 import contextlib
 import functools
 
-import nbformat
 import pytest
-from declared import SOLUTIONS, every
+from declared import SOLUTIONS, every, statements
 from mutants import mutants
 
 from rlx.course.checking import passes
@@ -19,14 +18,11 @@ def solution(exercise) -> tuple[str, dict]:
     """The source of the learner's function, as in the solved notebook, and what it may use."""
     (path,) = SOLUTIONS.glob(f"{exercise.chapter}_*/*.ipynb")
     names, source = {}, None
-    for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type != "code" or "await " in cell.source:
-            continue
-        for node in ast.parse(cell.source).body:
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                exec(ast.unparse(node), names)
-            elif getattr(node, "name", None) == exercise.name:
-                source = ast.unparse(node)
+    for node in statements(path):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            exec(ast.unparse(node), names)
+        elif getattr(node, "name", None) == exercise.name:
+            source = ast.unparse(node)
     return source, names
 
 

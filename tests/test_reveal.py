@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from declared import statements
 
 from rlx.course.checking import passes
 from rlx.course.exercise import load
@@ -38,19 +39,16 @@ def written(chapter: str) -> dict:
     """What a chapter defines, by name: with its imports, and its other functions and classes."""
     (path,) = CHAPTERS.glob(f"{chapter}_*.ipynb")
     names: dict = {}
-    for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type != "code" or "await " in cell.source:
-            continue
-        for node in ast.parse(cell.source).body:
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                exec(ast.unparse(node), names)
-            elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                node.decorator_list = []
-                source = "from __future__ import annotations\n" + ast.unparse(node)
-                try:
-                    exec(source, names)
-                except NameError:  # a base class that a cell makes
-                    continue
+    for node in statements(path):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            exec(ast.unparse(node), names)
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            node.decorator_list = []
+            source = "from __future__ import annotations\n" + ast.unparse(node)
+            try:
+                exec(source, names)
+            except NameError:  # a base class that a cell makes
+                continue
     return names
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rlx.course import progress
 from rlx.course.card import Card, NotYet, show
 from rlx.course.diagnose import judge
-from rlx.course.exercise import Exercise, find, load, source
+from rlx.course.exercise import Exercise, asked, find, load, source
 from rlx.course.observe import (
     Elsewhere,
     OutOfTime,
@@ -28,19 +28,13 @@ def check(answer: Callable, name: str | None = None, required: bool = False) -> 
     what comes after, which would use it, does not run. An optional one may stay unwritten, unless
     it is `required`: a teacher gives points for it. Your function is given copies: nothing it does
     to its inputs, to random numbers or to the screen reaches the notebook."""
-    load()
-    if not callable(answer):
-        raise TypeError(
-            f"check(…) takes the function itself, not what it returns (a {type(answer).__name__}): "
-            "check(discounted_return), without calling it"
-        )
-    name = name or getattr(answer, "__name__", "")
-    card = examine(find(name.removeprefix("my_")), answer)
+    exercise = asked(answer, name)
+    card = examine(exercise, answer)
     if card.kind != "unwritten":
         progress.count(card.exercise, checks=1)
     if card.passed:
         card.notes += progress.record(card.exercise)
-    left_out = find(card.exercise).optional and not required and card.kind == "unwritten"
+    left_out = exercise.optional and not required and card.kind == "unwritten"
     if left_out:
         card.sentences.append("It is optional, and worth no points.")
     raised = not card.passed and not left_out

@@ -25,8 +25,8 @@ def known(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake, Trial] | No
 
     In all hand-made cases, and in nearly all others that show the mistake. A second fault, which a
     few odd inputs bring out, may be there as well; of several mistakes the one that explains most.
-    An error where the mistake has a value says
-    nothing, an error in every case says little about its cause."""
+    An error where the mistake has a value says nothing, an error in every case says little about
+    its cause."""
     by_hand, best, left = len(exercise.cases), None, len(trials)
     if all(trial.found.error for trial in trials[:by_hand]):
         return None

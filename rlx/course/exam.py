@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rlx.course.card import Card, NotYet, show
-from rlx.course.exercise import Exercise, find, load
+from rlx.course.exercise import Exercise, asked, find, load
 from rlx.course.observe import (
     Observed,
     OutOfTime,
@@ -26,14 +26,7 @@ def check(answer: Callable, name: str | None = None, required: bool = False) -> 
 
     Whether that is right is not known here. Raises NotYet if it is not written or stops with an
     error."""
-    load()
-    if not callable(answer):
-        raise TypeError(
-            f"check(…) takes the function itself, not what it returns (a {type(answer).__name__}): "
-            "check(discounted_return), without calling it"
-        )
-    name = name or getattr(answer, "__name__", "")
-    exercise = find(name.removeprefix("my_"))
+    exercise = asked(answer, name)
     card = seen(exercise, answer)
     raised = card.kind == "finding" or (
         card.kind == "unwritten" and (required or not exercise.optional)

@@ -250,6 +250,19 @@ def find(name: str) -> Exercise:
     raise LookupError(f"there is no exercise called {name!r}; {did_you_mean(name, EXERCISES)}")
 
 
+def asked(answer: Callable, name: str | None = None) -> Exercise:
+    """The exercise that an answer is to: `name`, or the one with the answer's own.
+
+    Raises TypeError if it is not a function or a class, LookupError as `find` does."""
+    load()
+    if not callable(answer):
+        raise TypeError(
+            f"check(…) takes the function itself, not what it returns (a {type(answer).__name__}): "
+            "check(discounted_return), without calling it"
+        )
+    return find((name or getattr(answer, "__name__", "")).removeprefix("my_"))
+
+
 @contextlib.contextmanager
 def swap(**answers: Callable) -> Iterator[None]:
     """Let the library use your functions: `with swap(discounted_returns=mine): rlx.train(…)`.

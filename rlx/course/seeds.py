@@ -12,7 +12,6 @@ from typing import Any
 
 from rlx.course import trials
 
-seed = 0
 NUMBERS: dict[str, Drawn] = {}  # those that can be drawn, by name
 
 
@@ -30,7 +29,7 @@ class Drawn:
         NUMBERS[name] = self
 
     def __call__(self) -> float:
-        return self.of(seed)
+        return self.of(trials.seed)
 
     def of(self, seed: int) -> float:
         if seed == 0:
@@ -48,7 +47,6 @@ class Drawn:
 
 def use_seed(number: Any) -> None:
     """Ask and try with the numbers of that seed, in this process."""
-    global seed
-    seed = trials.seed = int(number)
+    trials.seed = int(number)
     trials.expected.cache_clear()
     trials.behaviour.cache_clear()

@@ -45,7 +45,7 @@ class Trial:
         return not self.found.error and not same_values(self.found, self.expected)
 
 
-seed = 0  # of the generated cases: a grader takes others than the learner sees
+seed = 0  # of the generated cases; `rlx.course.seeds.use_seed` sets it
 
 
 @cache
