@@ -32,6 +32,7 @@ from worlds import (
 import rlx
 from rlx import plain
 from rlx.columns import apply
+from rlx.course import PlainSampler
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
 from rlx.seeding import spawn
 
@@ -114,6 +115,29 @@ def test_episodes_have_the_same_rows(no_chance, cls, mode, actions):
     assert len(firsts) == N_ENVS
     rows = [row for i in firsts for row in table.episodes[i]]
     assert_same_rows(plain.Rollout(rows, [table.lengths[i] for i in firsts]), rollout)
+
+
+@pytest.mark.parametrize("dry", [False, True])
+@pytest.mark.parametrize("cls", [MLPPolicy, GRUPolicy])
+def test_an_agent_plays_by_it(no_chance, cls, dry):
+    fast, policy = make(cls, "sync", AutoresetMode.DISABLED, "both")
+    slow = rlx.Agent(PlainSampler(*(reach("one", None, "both") for _ in range(N_ENVS))), seed=0)
+    assert isinstance(slow.sampler, rlx.Sampler)
+    rollouts = [[agent(policy).segment(n, dry) for agent in (fast, slow)] for n in (5, 9, 1)]
+    for agent in (fast, slow):
+        agent.seed(1)
+    fast(policy).episodes(N_ENVS, horizon=1)  # its reset had the seed, and the next one has none
+    rollouts.append([agent(policy).episodes(N_ENVS, dry=dry) for agent in (fast, slow)])
+    for one, other in rollouts:
+        assert one.lengths == other.lengths
+        assert one.dry == other.dry == dry
+        done = ~one.end
+        names = ["states", "rewards", "end", "terminated", "start", *["logprobs"] * (not dry)]
+        for name in names:
+            assert_close(getattr(other, name), getattr(one, name), **TOLERANCE)
+        assert_close([a[done] for a in other.actions], [a[done] for a in one.actions], **TOLERANCE)
+    assert slow.finished.lengths == fast.finished.lengths
+    assert_close(slow.finished.returns, fast.finished.returns, **TOLERANCE)
 
 
 def is_first(table, i):

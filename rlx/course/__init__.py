@@ -7,6 +7,7 @@ from rlx.course.exercise import Exercise, swap
 from rlx.course.live import live
 from rlx.course.measured import measured
 from rlx.course.picture import Picture
+from rlx.course.plainly import PlainSampler
 from rlx.course.plots import Knob, comparison, curves
 from rlx.course.predict import predict
 from rlx.course.probing import probe
@@ -20,6 +21,7 @@ __all__ = [
     "Knob",
     "NotYet",
     "Picture",
+    "PlainSampler",
     "check",
     "comparison",
     "curves",

@@ -10,88 +10,10 @@ from torch import Tensor
 
 from rlx import plain
 from rlx.course.exercise import Exercise, Wrong, fit
-from rlx.distributions import no_validation
+from rlx.course.plainly import PlainSampler
 from rlx.envs import cartpole
-from rlx.play.checks import run
-from rlx.play.evaluation import evaluate
-from rlx.play.sampler import InProcess
-from rlx.rollout import Finished, Rollout, Step
 
 # ---------------------------------------------------------------------- run_episode
-
-
-class _Border(gymnasium.Wrapper):
-    """An agent's environment, which takes what a policy samples, and begins with a seed."""
-
-    def __init__(self, sampler: InProcess) -> None:
-        super().__init__(sampler.envs.env)
-        self.sampler = sampler
-
-    def reset(self, **options):
-        seed, self.sampler.seed = self.sampler.seed, None
-        return self.env.reset(seed=seed, **options)
-
-    def step(self, action):
-        parts = action if isinstance(action, tuple) else (action,)
-        actions = tuple(torch.as_tensor(part)[None] for part in parts)
-        return self.env.step(self.sampler.envs.to_env(actions))
-
-
-_once = InProcess.once
-
-
-def played_by(play):
-    """`InProcess.once`, with episodes from `play(env, act, horizon)`, which gives their rows.
-
-    The action of an end row is never executed: here a sample of the policy's, as everywhere."""
-
-    def _once_by_hand(sampler, policy, active, horizon, dry, greedy, frames=None):
-        recur = None
-        if frames is not None:
-            return _once(sampler, policy, active, horizon, dry, greedy, frames)
-        if not sampler.envs.single:
-            raise ValueError(
-                "your function plays one environment: make the agent with rlx.envs.make, "
-                "not with make_vec"
-            )
-
-        def act(observation):
-            nonlocal recur
-            with no_validation(), torch.no_grad():
-                output = run(policy, recur, sampler.envs.tensor(observation, batched=False))
-                actions = output.dist.mode if greedy else output.dist.sample()
-            recur = output.recur_state
-            actions = tuple(action[0].numpy() for action in actions)
-            return actions if len(actions) > 1 else actions[0]
-
-        sampler.carry = None
-        rows = play(_Border(sampler), act, horizon or 10**9)
-        last, rollout = act(np.array(rows[-1].state)), Rollout()
-        for row in rows:
-            action = last if row.end else row.action
-            action = tuple(map(torch.as_tensor, action if type(action) is tuple else (action,)))
-            state = sampler.envs.tensor(np.array(row.state), batched=False)[0]
-            rollout << row._replace(state=state, action=action)
-        with torch.random.fork_rng(devices=[]):  # evaluate draws actions for the end rows
-            rollout = rollout if dry else evaluate(policy, rollout)
-        rollout.finished = Finished([float(sum(row.reward for row in rows))], [len(rows) - 1])
-        return rollout
-
-    return _once_by_hand
-
-
-def _played_by(answer):
-    def play(env, act, horizon) -> list[Step]:
-        states, actions, rewards, terminated = answer(env, act, horizon)
-        if not len(states) - 1 == len(actions) == len(rewards):
-            raise ValueError(
-                f"{len(actions)} actions and {len(rewards)} rewards need one state more than that, "
-                f"there are {len(states)}"
-            )
-        rows = [Step(*row) for row in zip(states, actions, map(float, rewards))]
-        return [*rows, Step(states[-1], end=True, terminated=bool(terminated))]
-
-    return played_by(play)
 
 
 def with_a_critic() -> Tensor:
@@ -99,7 +21,7 @@ def with_a_critic() -> Tensor:
     import rlx
 
     def after(horizon: int, **limits) -> Tensor:
-        agent = rlx.Agent(rlx.envs.make("Reach-v0", **limits), seed=0)
+        agent = rlx.Agent(PlainSampler(rlx.envs.make("Reach-v0", **limits)), seed=0)
         policy = rlx.networks.MLPPolicy(agent, hidden=(8,))
 
         def loss():
@@ -195,8 +117,7 @@ run_episode = Exercise(
     "run_episode",
     chapter="01",
     reference=_run_episode,
-    target="rlx.play.sampler.InProcess.once",
-    adapt=_played_by,
+    target="rlx.plain.run_episode",
     call=_played,
     train=with_a_critic,
     also="`gymnasium.wrappers.TimeLimit(env, horizon)` puts the horizon into the environment, "

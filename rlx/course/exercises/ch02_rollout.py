@@ -7,54 +7,16 @@ import torch
 from torch import Tensor
 
 from rlx import plain
+from rlx.course import plainly
 from rlx.course.exercise import Exercise, Wrong, fit
-from rlx.course.exercises.ch01_loop import played_by, with_a_critic
-from rlx.rollout import Step
+from rlx.course.exercises.ch01_loop import with_a_critic
 
 # ---------------------------------------------------------------------- append
-
-COLUMNS = ("states", "actions", "rewards", "end", "terminated")
-
-
-def _append(table, state, action, reward, next_state, terminated, truncated) -> None:
-    """Add one step to `table`, a dict of lists, and the end row if the episode is over."""
-    table["states"].append(state.copy())
-    table["actions"].append(action)
-    table["rewards"].append(reward)
-    table["end"].append(False)
-    table["terminated"].append(False)
-    if terminated or truncated:
-        table["states"].append(next_state.copy())
-        table["actions"].append(action)
-        table["rewards"].append(0.0)
-        table["end"].append(True)
-        table["terminated"].append(terminated)
-
-
-def _played_into_a_table(answer):
-    """Episodes whose rows `answer` appended, out of two buffers that are used by turns."""
-
-    def play(env, act, horizon) -> list[Step]:
-        table = {name: [] for name in COLUMNS}
-        observation, _ = env.reset()
-        buffers = np.stack([observation, observation])
-        for t in range(horizon):
-            state, next_state = buffers[t % 2], buffers[(t + 1) % 2]
-            action = act(state)
-            next_state[:], reward, terminated, truncated, _ = env.step(action)
-            truncated = truncated or (t + 1 == horizon and not terminated)
-            answer(table, state, action, reward, next_state, terminated, truncated)
-            if terminated or truncated:
-                break
-        columns = (table[name] for name in COLUMNS)
-        return [Step(*row) for row in zip(*columns, strict=True)]
-
-    return played_by(play)
 
 
 def _filled(answer, observations, rewards, episodes):
     """The table after some episodes; the actions are 10, 11, 12, …"""
-    table, row, t = {name: [] for name in COLUMNS}, 0, 0
+    table, row, t = {name: [] for name in plainly.COLUMNS}, 0, 0
     executed, buffers = [], np.zeros((2, observations.shape[1]))  # written into by turns
     for episode in episodes:
         steps, how = int(episode.split()[0]), episode.split(", ")[1]
@@ -86,9 +48,8 @@ def _filled(answer, observations, rewards, episodes):
 append = Exercise(
     "append",
     chapter="02",
-    reference=_append,
-    target="rlx.play.sampler.InProcess.once",
-    adapt=_played_into_a_table,
+    reference=plainly.append,
+    target="rlx.course.plainly.append",
     call=_filled,
     train=with_a_critic,
     also="Tables of a fixed size, `np.empty((n, …))`, are filled in place instead: no list grows, "
@@ -145,7 +106,7 @@ def _(draw):
 
 def _rows(table, *rows):
     for row in rows:
-        for name, entry in zip(COLUMNS, row):
+        for name, entry in zip(plainly.COLUMNS, row):
             table[name].append(entry)
 
 

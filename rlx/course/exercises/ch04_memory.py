@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
-from rlx import functional
-from rlx.columns import apply, leaves
+from rlx import functional, plain
+from rlx.columns import leaves
 from rlx.course.exercise import Exercise, fit
 from rlx.distributions import ActionDistribution
 from rlx.networks import Memory
 from rlx.policy import Parametric
 
-_own_step, _own_unroll = Memory.step, Memory.unroll
+_own_step = Memory.step
 
 
-def _parameters_after(env: str, sample) -> Tensor:
-    """The parameters of a recurrent policy after three updates on what `sample(runner)` gives."""
+def _players(env: str, n: int) -> tuple[list, Parametric]:
+    """So many environments, and a policy with memory that has not learned yet."""
     import rlx
 
-    agent = rlx.Agent(rlx.envs.make_vec(env, 4), seed=0)
+    envs = [rlx.envs.make(env) for _ in range(n)]
+    return envs, rlx.networks.GRUPolicy(rlx.Agent(envs[0]), hidden=6, value=False)
+
+
+def _remembering() -> Tensor:
+    """Three updates of REINFORCE on episodes that were played with a gradient through time."""
+    import rlx
+
+    agent = rlx.Agent(rlx.envs.make_vec("Recall-v0", 4), seed=0)
     policy = rlx.networks.GRUPolicy(agent, hidden=6, value=False)
 
     def loss():
-        rollout = sample(agent(policy))
+        rollout = agent(policy).episodes(8)
         rollout.mc_returns(0.99)
         rollout = rollout[:-1]
         weights = functional.normalize(rollout.returns)
@@ -67,7 +74,7 @@ gru_step = Exercise(
     reference=_gru_step,
     target="rlx.networks.Memory.step",
     adapt=_as_step,
-    train=lambda: _parameters_after("Recall-v0", lambda runner: runner.episodes(8)),
+    train=_remembering,
     also="`torch.nn.GRUCell` is this step, and `torch.nn.GRU` runs it over whole sequences in "
     "compiled code: use it where nothing has to happen between two rows.",
     hints=(
@@ -283,21 +290,33 @@ def _forget(recur_state: Tensor, fresh: Tensor) -> Tensor:
     return torch.where(rows, 0.0, recur_state)
 
 
-def _where_sampling_forgets(answer):
-    def forget(recur_state, fresh: np.ndarray):
-        fresh = torch.as_tensor(fresh)
-        return apply(lambda h: answer(h, fresh.to(h.device)), recur_state)
+def _side_by_side() -> Tensor:
+    """Four poles, replayed row by row with a gradient: memories are cleared where episodes end."""
+    envs, policy = _players("IncompleteCartPole-v1", 4)
+    rollout, _ = plain.play(envs, policy, plain.begin(envs, seeds=range(4)), 60)
+    rewards, end = rollout.column("reward"), rollout.column("end")
+    weights, _ = plain.drop_last(plain.discounted_returns(rewards, end, 0.99), rollout.lengths)
+    weights, steps = plain.normalize(weights).view(4, 60), rollout[:-1]
+    states, fresh = steps.column("state").view(4, 60, -1), steps.column("start").view(4, 60)
+    actions = torch.tensor([row.action for row in steps.rows]).view(4, 60)
 
-    return forget
+    def loss():
+        h, logprobs = None, []
+        for t in range(60):
+            h = plain.each(lambda x, t=t: plain.forget(x, fresh[:, t]), h)
+            h, dist = policy(h, states[:, t])
+            logprobs.append(dist.log_prob(actions[:, t]))
+        return plain.policy_gradient_loss(torch.stack(logprobs, 1), weights)
+
+    return fit(policy, loss, lr=0.03)
 
 
 forget = Exercise(
     "forget",
     chapter="04",
     reference=_forget,
-    target="rlx.play.loop.forget",
-    adapt=_where_sampling_forgets,
-    train=lambda: _parameters_after("IncompleteCartPole-v1", lambda runner: runner.segment(60)),
+    target="rlx.plain.forget",
+    train=_side_by_side,
     also="`recur_state * ~rows` is the same for finite numbers. It lets a NaN or an "
     "infinity of a finished episode through: 0 times NaN is NaN.",
     hints=(
@@ -473,34 +492,36 @@ def _unroll(step, h0: Tensor, states: Tensor, start: Tensor) -> Tensor:
 
 
 def _as_unroll(answer):
-    """Whole episodes laid out as a table; the entering states then give all outputs at once."""
+    """What is one tensor (H,) to the answer is a memory here: a tuple of parts (1, …), or None."""
 
-    def unroll(self, state, packed):
-        if self.size == 2 or state is not None:
-            return _own_unroll(self, state, packed)
-        sizes = packed.batch_sizes
-        time = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-        episode = torch.cat([torch.arange(size) for size in sizes.tolist()])
-        order = (episode * len(sizes) + time).argsort()  # by episode, then by time
-        states = packed.data[order]
-
-        def step(h, x):
-            return self.step((h[None],), x[None])[0][0]
-
-        h0 = states.new_zeros(self.rnn.hidden_size)
-        entering = answer(step, h0, states, time[order] == 0)
-        (outputs,) = self.step((entering,), states)
-        outputs = outputs[order.argsort()]
-        return (outputs[len(outputs) - int(sizes[-1]) :],), outputs
+    def unroll(step, h0, states, start):
+        zeros = plain.each(torch.zeros_like, step(None, states[0])) if h0 is None else h0
+        sizes = [part.shape[1] for part in zeros]
+        joined = lambda h: torch.cat([part[0] for part in h])  # noqa: E731
+        parts = lambda h: tuple(part[None] for part in h.split(sizes))  # noqa: E731
+        start = torch.tensor([True, *start[1:]])
+        entering = answer(lambda h, x: joined(step(parts(h), x)), joined(zeros), states, start)
+        return [parts(h) for h in entering]
 
     return unroll
 
 
-def _evaluated(runner):
-    """Evaluated: there the library unrolls."""
-    with torch.no_grad():
-        rollout = runner.episodes(8, dry=True)
-    return runner.evaluate(rollout)
+def _through_a_table() -> Tensor:
+    """Whole episodes, one after the other in a table; the policy is asked once it is unrolled."""
+    envs, policy = _players("Recall-v0", 4)
+    rollout, _ = plain.play(envs, policy, plain.begin(envs, seeds=range(4)), 12)
+    rewards, end = rollout.column("reward"), rollout.column("end")
+    returns, _ = plain.drop_last(plain.discounted_returns(rewards, end, 0.99), rollout.lengths)
+    weights, rows = plain.normalize(returns), rollout[:-1].rows
+    states, start = torch.stack([row.state for row in rows]), [row.start for row in rows]
+
+    def loss():
+        entering = plain.unroll(lambda h, x: policy(h, x[None])[0], None, states, start)
+        dists = [policy(h, row.state[None])[1] for h, row in zip(entering, rows)]
+        logprobs = [dist.log_prob(row.action[0][None]) for dist, row in zip(dists, rows)]
+        return plain.policy_gradient_loss(torch.cat(logprobs), weights)
+
+    return fit(policy, loss, lr=0.03)
 
 
 def _stepping(w_h: Tensor, w_x: Tensor):
@@ -519,10 +540,10 @@ unroll = Exercise(
     "unroll",
     chapter="04",
     reference=_unroll,
-    target="rlx.networks.Memory.unroll",
+    target="rlx.plain.unroll",
     adapt=_as_unroll,
     call=lambda answer, w_h, w_x, h0, states, start: answer(_stepping(w_h, w_x), h0, states, start),
-    train=lambda: _parameters_after("Recall-v0", _evaluated),
+    train=_through_a_table,
     also="`torch.nn.GRU` on a `PackedSequence` takes row t of all episodes at once, and the batch "
     "shrinks as short ones end. What it returns are the states *after* each row.",
     hints=(
