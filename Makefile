@@ -125,7 +125,7 @@ notebooks: $(VENV)/.test
 	$(PY) tools/make_reference.py
 
 exercises: $(VENV)/.classroom
-	$(PY) tools/make_exercises.py $(if $(SEED),--seed $(SEED))
+	$(PY) tools/make_exercises.py $(if $(SEED),--seed $(SEED) --solved build/solutions)
 
 # docs/teaching.md says what is in it.
 handout: $(VENV)/.course $(if $(SEED),exercises)

@@ -591,20 +591,6 @@ for seed, number in ((7, {}), (7, 0.1), (0, 0.1)):
     ]
 
 
-@pytest.mark.slow
-def test_with_other_numbers_the_mistakes_are_still_told_apart():
-    load()
-    try:
-        use_seed(7)
-        for name in NUMBERS:
-            exercise = load()[name]
-            assert examine(exercise, exercise.reference).passed
-            for mistake in exercise.mistakes:
-                assert examine(exercise, mistake.coding).title == mistake.name
-    finally:
-        use_seed(0)
-
-
 def test_the_seed_draws_other_inputs():
     before = [case.choices for case in expected(load()["noise"])[0]]
     try:

@@ -17,7 +17,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from grading.bare import REFUSAL, bare
+from grading.bare import REFUSAL, YEARS, bare, without_years
 
 from rlx.course.chapters import CHAPTERS
 
@@ -214,6 +214,8 @@ def write(root, target, chapters, exam=False, github=False):
         text = None
         if exam and re.match(r"(rlx/course/)?exercises/.*\.py", name):  # also beside a notebook
             text = without_answers(path.read_text(encoding="utf-8"))
+        elif exam and name == YEARS:
+            text = without_years(path)
         elif exam and name == "rlx/course/__init__.py":
             text = path.read_text(encoding="utf-8").replace(
                 "from rlx.course.checking import", "from rlx.course.exam import"

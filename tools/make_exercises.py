@@ -1,9 +1,10 @@
 """Write the students' notebooks: solutions/ without the solutions, the hidden tests, the outputs.
 
-    python tools/make_exercises.py [--check] [--seed N] [SOURCE TARGET]
+    python tools/make_exercises.py [--check] [--seed N] [--solved FOLDER] [SOURCE TARGET]
 
 The steps and the bytes are those of `nbgrader generate_assignment`, without its database. A seed
-stays in TARGET/SEED until another one is named; 0 takes it away (rlx/course/seeds.py).
+stays in TARGET/SEED until another one is named; 0 takes it away (rlx/course/seeds.py). --solved
+writes the answers to its questions, too: for the teacher, who hands out neither of them.
 """
 
 import argparse
@@ -91,6 +92,15 @@ def released(notebook, seed=0):
     return nbformat.writes(notebook) + "\n"
 
 
+def answered(notebook, seed):
+    """The text of the teacher's notebook with the numbers of that seed, without outputs."""
+    notebook = numbered(notebook, seed)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return nbformat.writes(notebook) + "\n"
+
+
 def stale(source, target, seed=None):
     """The text that each notebook of the target should have, where it has another; None for one
     that should not be there. And the bytes of what lies beside the notebooks; a file more in the
@@ -121,6 +131,7 @@ def main():
     parser.add_argument("target", nargs="?", type=Path, default=ROOT / "exercises")
     parser.add_argument("--check", action="store_true", help="write nothing, fail if any is stale")
     parser.add_argument("--seed", type=int, help="the numbers of this seed, from now on")
+    parser.add_argument("--solved", type=Path, help="where the answers are written")
     arguments = parser.parse_args()
     if arguments.seed is not None and not arguments.check:
         kept = arguments.target / "SEED"
@@ -139,6 +150,14 @@ def main():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(as_bytes(content))
             print(f"{path}: written")
+    if arguments.solved and not arguments.check:
+        seed = seed_in(arguments.target)
+        for name, path in notebooks(arguments.source).items():
+            written = arguments.solved / name
+            written.parent.mkdir(parents=True, exist_ok=True)
+            notebook = nbformat.read(path, as_version=4)
+            written.write_text(answered(notebook, seed), encoding="utf-8")
+        print(f"{arguments.solved}: the answers with the numbers of seed {seed}")
     return bool(found) if arguments.check else None in found.values()
 
 

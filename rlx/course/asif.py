@@ -10,6 +10,7 @@ from torch import Tensor
 from rlx.course.exercise import Case, Exercise
 from rlx.course.findings import Trial
 from rlx.course.observe import Observed, observe, same_values
+from rlx.course.seeds import this_year
 
 
 def as_if(exercise: Exercise, trials: list[Trial]) -> Iterator[tuple[str, Trial]]:
@@ -98,4 +99,5 @@ def _explains(exercise: Exercise, trials: list[Trial], change: Callable) -> Tria
 
 
 def _reference(exercise: Exercise, case: Case, change: Callable) -> Observed:
-    return observe(exercise, exercise.reference, Case("", lambda: change(case.inputs())))
+    reference = this_year(exercise, exercise.reference)
+    return observe(exercise, reference, Case("", lambda: change(case.inputs())))

@@ -18,6 +18,7 @@ from rlx.course.observe import (
     right,
     time_limit,
 )
+from rlx.course.seeds import changed_in
 from rlx.course.trials import expected, tried
 
 
@@ -106,6 +107,8 @@ def _passed(exercise: Exercise, answer: Callable | Elsewhere) -> Card:
     sentences = [f"Tried with {_listed(words)}."]
     if exercise.also:
         sentences.append(exercise.also)
+    if changed_in(exercise):
+        sentences.append("The library's is the published answer, without this notebook's number.")
     card = Card(exercise.name, "right", sentences, [], "passed")
     yours = answer.text if isinstance(answer, Elsewhere) else source(answer)
     card.sources = [("yours", yours), ("the library's", exercise.library)]

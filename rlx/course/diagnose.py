@@ -15,6 +15,7 @@ from rlx.course.findings import AFTER_PATTERNS, BEFORE_NUMBERS, first_difference
 from rlx.course.generate import shrink
 from rlx.course.observe import Elsewhere, OutOfTime, alike, observe, same_values, time_limit
 from rlx.course.patterns import exchanged, pattern
+from rlx.course.seeds import other_years, this_year
 from rlx.course.trials import Trial, behaviour, try_one
 from rlx.course.values import numbers
 from rlx.course.words import short, truths
@@ -30,7 +31,7 @@ def known(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake, Trial] | No
     by_hand, best, left = len(exercise.cases), None, len(trials)
     if all(trial.found.error for trial in trials[:by_hand]):
         return None
-    for mistake in exercise.mistakes:
+    for mistake in other_years(exercise) + exercise.mistakes:
         does = behaviour(exercise, mistake.coding, False)
         if not all(alike(t.found, b) or t.found.error for t, b in zip(trials, does)):
             continue
@@ -66,7 +67,7 @@ def judge(exercise: Exercise, answer: Callable, trials: list[Trial]) -> Card:
             trial,
             lambda t: (
                 not alike(t.found, t.expected)
-                and alike(t.found, observe(exercise, mistake.coding, t.case))
+                and alike(t.found, observe(exercise, this_year(exercise, mistake.coding), t.case))
             ),
         )
         return Card(

@@ -236,10 +236,11 @@ def source(thing: Any) -> str:
 
 
 def load() -> dict[str, Exercise]:
-    """All exercises, those of the course included."""
+    """All exercises, those of the course included, and what a seed changes in them."""
     package = importlib.import_module("rlx.course.exercises")
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
+    importlib.import_module("rlx.course.years")
     return EXERCISES
 
 

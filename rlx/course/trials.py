@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from rlx.course import seeds
 from rlx.course.exercise import Case, Exercise
 from rlx.course.observe import (
     Elsewhere,
@@ -45,15 +46,13 @@ class Trial:
         return not self.found.error and not same_values(self.found, self.expected)
 
 
-seed = 0  # of the generated cases; `rlx.course.seeds.use_seed` sets it
-
-
 @cache
 def expected(exercise: Exercise) -> tuple[list[Case], list[Observed]]:
     """All cases, and what the reference does with them: of references only, never of the answer."""
-    cases = exercise.cases + exercise.generated(seed)
+    cases = exercise.cases + exercise.generated(seeds.seed)
     with random_numbers_kept():
-        return cases, [observe(exercise, exercise.reference, case) for case in cases]
+        reference = seeds.this_year(exercise, exercise.reference)
+        return cases, [observe(exercise, reference, case) for case in cases]
 
 
 def tried(exercise: Exercise, answer: Callable | Elsewhere) -> list[Trial]:
@@ -66,7 +65,7 @@ def tried(exercise: Exercise, answer: Callable | Elsewhere) -> list[Trial]:
 
 
 def try_one(exercise: Exercise, answer: Callable | Elsewhere, case: Case) -> Trial:
-    wanted = observe(exercise, exercise.reference, case)
+    wanted = observe(exercise, seeds.this_year(exercise, exercise.reference), case)
     found, again = observe_all(exercise, answer, [case, case])
     return Trial(case, found, wanted, again)
 
@@ -75,6 +74,6 @@ def try_one(exercise: Exercise, answer: Callable | Elsewhere, case: Case) -> Tri
 def behaviour(exercise: Exercise, coding: Callable, generated: bool) -> list[Observed]:
     """What a wrong answer of ours does with the hand-made or the generated cases."""
     cases, _ = expected(exercise)
-    n = len(exercise.cases)
+    n, coding = len(exercise.cases), seeds.this_year(exercise, coding)
     with random_numbers_kept():
         return [observe(exercise, coding, c) for c in (cases[n:] if generated else cases[:n])]

@@ -791,8 +791,8 @@ def _():
 
 @first_alarm.case("the second method is the better one")
 def _():
-    a = np.array([[1.0, 5.0], [2.0, 5.0], [1.0, 4.0]])
-    b = np.array([[3.0, 1.0], [5.0, 9.0], [4.0, 5.0]])
+    a = np.array([[1.0, 5.0, 0.0], [2.0, 5.0, 2.0], [1.0, 4.0, 4.0]])
+    b = np.array([[3.0, 1.0, 1.0], [5.0, 9.0, 3.0], [4.0, 5.0, 2.0]])  # the last: just to 0
     return a, b, band, [2, 3]
 
 
