@@ -16,7 +16,7 @@ from rlx.course import NotYet, check, hint, progress, swap
 from rlx.course import checking as checking_module
 from rlx.course.card import Card
 from rlx.course.checking import examine
-from rlx.course.exercise import EXERCISES, Exercise, load
+from rlx.course.exercise import EXERCISES, Exercise, load, source
 from rlx.course.observe import OutOfTime, time_limit
 from rlx.course.progress import folder, record
 from rlx.course.words import short
@@ -407,6 +407,29 @@ def test_truth_values_are_shown_as_such():
     assert short([True, False]) == "[True, False]"
     assert short([1, 0]) == "[1, 0]"
     assert short([[True], [False]]) == "[[True], [False]]"
+
+
+def test_numbers_above_a_thousand_are_not_taken_for_whole_ones():
+    assert short([1000, 1000.49, -2345.67]) == "[1000, 1000.5, -2345.7]"
+    assert short([999.5, 2.5e6 + 0.5]) == "[999.5, 2.5e+06]"
+
+
+def test_a_right_answer_is_shown_beside_another_one(doubled):
+    (_, yours), (whose, another) = examine(doubled, right).sources
+    assert "x + x + noise" in yours
+    assert whose == "the library's"
+    assert another.startswith("def normalize(")
+    doubled.library = source(doubled.reference)  # as of an exercise without a target
+    card = examine(doubled, right)
+    assert card.sources[1][0] == "the course's"
+    assert "Yours beside the course's" in card._repr_html_()
+
+
+def test_what_the_course_shows_has_no_names_of_its_own():
+    name, text = checking_module._another(load()["priorities"])
+    assert name == "the course's"
+    assert text.startswith("def priorities(")
+    assert "(errors.abs() + 0.01) ** alpha" in text
 
 
 def test_plain_python_shows_the_sentences(tmp_path):

@@ -61,12 +61,12 @@ class Card:
         if not all(text for _, text in self.sources) or not self.sources:
             return ""
         parts = "".join(
-            f'<div style="flex: 1; min-width: 280px"><i>{html.escape(title)}</i><pre '
+            f'<div style="flex: 1 1 auto; min-width: 280px; max-width: 100%"><i>{html.escape(title)}</i><pre '
             f'style="font-size: 85%; overflow-x: auto">{html.escape(text)}</pre></div>'
             for title, text in self.sources
         )
         return (
-            "<details><summary>Yours beside the library's</summary>"
+            f"<details><summary>Yours beside {html.escape(self.sources[1][0], False)}</summary>"
             f'<div style="display: flex; flex-wrap: wrap; gap: 12px">{parts}</div></details>'
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable
 
 from rlx.course import progress
@@ -18,7 +19,7 @@ from rlx.course.observe import (
     right,
     time_limit,
 )
-from rlx.course.seeds import changed_in
+from rlx.course.seeds import Drawn, changed_in
 from rlx.course.trials import expected, tried
 
 
@@ -111,8 +112,21 @@ def _passed(exercise: Exercise, answer: Callable | Elsewhere) -> Card:
         sentences.append("The library's is the published answer, without this notebook's number.")
     card = Card(exercise.name, "right", sentences, [], "passed")
     yours = answer.text if isinstance(answer, Elsewhere) else source(answer)
-    card.sources = [("yours", yours), ("the library's", exercise.library)]
+    card.sources = [("yours", yours), _another(exercise)]
     return card
+
+
+def _another(exercise: Exercise) -> tuple[str, str]:
+    """Whose version is shown beside the learner's, and its text. The course's own has the
+    exercise's name, and the numbers of this year's question."""
+    text = exercise.library
+    if text != source(exercise.reference):
+        return "the library's", text
+    text = text.replace(exercise.reference.__name__, exercise.name)
+    for name, value in vars(sys.modules[exercise.reference.__module__]).items():
+        if isinstance(value, Drawn):
+            text = text.replace(f"{name}()", f"{value()}")
+    return "the course's", text
 
 
 def _listed(words: list[str]) -> str:

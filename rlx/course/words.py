@@ -52,8 +52,11 @@ def digits(value: Any) -> str:
     if not math.isfinite(value):
         return str(value)
     value += 0.0  # -0.0 is 0
-    whole = value == round(value) and abs(value) < 1e12  # seeds, say: all of their digits
-    return f"{value:.0f}" if whole else f"{value:.4g}"
+    if value == round(value) and abs(value) < 1e12:  # seeds, say: all of their digits
+        return f"{value:.0f}"
+    if 1e3 <= abs(value) < 1e6:  # with a decimal, so that it is not taken for a whole number
+        return f"{value:.1f}"
+    return f"{value:.4g}"
 
 
 def _kind(value: Any) -> str:
