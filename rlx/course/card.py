@@ -61,7 +61,8 @@ class Card:
         if not all(text for _, text in self.sources) or not self.sources:
             return ""
         parts = "".join(
-            f'<div style="flex: 1 1 auto; min-width: 280px; max-width: 100%"><i>{html.escape(title)}</i><pre '
+            '<div style="flex: 1 1 auto; min-width: 280px; max-width: 100%">'
+            f"<i>{html.escape(title)}</i><pre "
             f'style="font-size: 85%; overflow-x: auto">{html.escape(text)}</pre></div>'
             for title, text in self.sources
         )
