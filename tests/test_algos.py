@@ -16,7 +16,7 @@ import rlx
 from rlx import functional
 from rlx.agent import Runner
 from rlx.algos import A2C, IMPALA, PPO, REINFORCE, ActorCritic, OffPAC
-from rlx.algos.base import Targets
+from rlx.algos.base import Targets, options_of
 from rlx.distributions import SquashedNormal
 from rlx.networks import GRUPolicy, LSTMPolicy, MLPPolicy
 
@@ -357,7 +357,7 @@ def make(kind, policy, agent=None, **options):
 class Unscaled(Targets):
     """V = v, for numbers worked out by hand."""
 
-    def update(self, rollout, gamma):
+    def take_in(self, paid):
         pass
 
 
@@ -1000,6 +1000,15 @@ def test_an_entropy_without_closed_form_is_missed_only_as_a_bonus(kind):
         kind(make_agent("continuous"), Squashed(), entropy_reg=0.01, **size).update()
 
 
+@of_all
+def test_without_options_it_has_the_defaults_that_the_command_line_shows(kind):
+    agent = make_agent("discrete", "native")
+    algorithm, found = kind(agent, MLPPolicy(agent)), options_of(kind)
+    assert agent.optimizer.param_groups[0]["lr"] == found.pop("lr").default
+    held = {name: getattr(algorithm, name) for name in found if name != "behaviour"}
+    assert held == {name: found[name].default for name in held}
+
+
 # ---------------------------------------------------------------------- metrics
 
 NAMES = {
@@ -1008,7 +1017,7 @@ NAMES = {
     A2C: {"value_loss", "explained_variance"},
     PPO: {"value_loss", "explained_variance", "approx_kl", "clipfrac"},
     OffPAC: {"value_loss", "explained_variance", "approx_kl", "ess"},
-    IMPALA: {"value_loss", "explained_variance", "approx_kl", "staleness"},
+    IMPALA: {"value_loss", "explained_variance", "approx_kl", "ess", "staleness"},
 }
 
 

@@ -49,7 +49,11 @@ class Targets:
         No value is asked what would have come after a cut: if V had a part in σ, and σ has one in
         V, both could grow without end."""
         paid = functional.discounted_returns(rollout.rewards, rollout.end, gamma)
-        paid = paid[~rollout.end].detach().double()
+        self.take_in(paid[~rollout.end])
+
+    def take_in(self, paid: Tensor) -> None:
+        """The same, if these returns are known already: (N,), without end rows."""
+        paid = paid.detach().double()
         self.moments.append((paid.mean().item(), paid.square().mean().item()))
 
     def undo(self) -> None:
@@ -217,6 +221,41 @@ class Algorithm:
         """Everything of ours that has a state of its own: modules, optimizers, schedules."""
         parts = {**vars(self), "optimizer": self.agent.optimizer}
         return {name: part for name, part in parts.items() if hasattr(part, "load_state_dict")}
+
+
+class WithValue(Algorithm):
+    """One that learns a value besides: the policy's first extra, standardised, V = μ + σ v.
+
+    The value's loss counts `value_coef`, the mean entropy `entropy_reg`. `standardize_return`
+    rescales the advantages of a batch."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        policy: Parametric,
+        *,
+        gamma: float = 0.99,
+        standardize_return: bool = True,
+        value_coef: float = 0.25,
+        entropy_reg: float = 0.01,
+        **options: float,
+    ) -> None:
+        super().__init__(agent, policy, **options)
+        self.gamma, self.standardize_return = gamma, standardize_return
+        self.value_coef, self.entropy_reg = value_coef, entropy_reg
+
+    def learn(self, rollout: Rollout, policy_loss: Tensor) -> dict[str, float]:
+        """One gradient step: the policy's loss, the value's, and the entropy bonus. Metrics.
+
+        `rollout` has no end rows any more, and this policy has been evaluated on it."""
+        entropy, values = self.entropy_of(rollout), self.value_of(rollout)
+        losses = self.minimize(
+            policy_loss=policy_loss,
+            value_loss=self.value_coef * self.value_loss(rollout),
+            entropy_loss=-self.entropy_reg * entropy,
+        )
+        explained = functional.explained_variance(values, rollout.returns)
+        return {"entropy": entropy.item(), "explained_variance": explained.item(), **losses}
 
 
 def options_of(kind: type[Algorithm]) -> dict[str, inspect.Parameter]:
