@@ -4,6 +4,7 @@ A column is a tensor whose first dimension is rows, a tuple or a dict of columns
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -39,7 +40,7 @@ def join(name: str, f: Callable[[list[Tensor]], Tensor], columns: list[Column]) 
     Raises ValueError, with the `name` of the column (the key, in a dict), if they do not fit
     together."""
     if isinstance(columns[0], dict):
-        keys = dict.fromkeys(key for column in columns for key in column)
+        keys = dict.fromkeys(itertools.chain.from_iterable(columns))
         return {key: join(key, f, [column.get(key) for column in columns]) for key in keys}
     try:
         return _join(f, columns)
@@ -49,7 +50,8 @@ def join(name: str, f: Callable[[list[Tensor]], Tensor], columns: list[Column]) 
 
 def _join(f: Callable[[list[Tensor]], Tensor], columns: list[Column]) -> Column:
     first = columns[0]
-    if len({column if column is None else isinstance(column, tuple) for column in columns}) > 1:
+    kinds = set(map(type, columns))
+    if len(kinds) > 1 and not kinds.isdisjoint((tuple, type(None))):
         raise TypeError("one has them and another has none")
     if isinstance(first, tuple):
         return tuple(_join(f, list(entries)) for entries in zip(*columns, strict=True))

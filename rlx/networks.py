@@ -9,6 +9,7 @@ Q-values and critics, of the same family, in `rlx.critics`.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -62,15 +63,15 @@ class ActionHead(nn.Module):
         )
 
     def forward(self, features: Tensor) -> ActionDistribution:
-        components, log_stds = [], iter(self.log_stds)
-        for part, layer in zip(self.parts, self.layers, strict=True):
+        components, boxes = [], itertools.count()
+        for part, layer in zip(self.parts, self.layers):
             parameters = layer(features)
             if isinstance(part, spaces.Discrete):
                 components.append(Categorical(logits=parameters))
             elif isinstance(part, spaces.MultiBinary):
                 components.append(Bernoulli(logits=parameters.view(-1, *part.shape)))
             else:
-                mean, std = parameters.view(-1, *part.shape), next(log_stds).exp()
+                mean, std = parameters.view(-1, *part.shape), self.log_stds[next(boxes)].exp()
                 components.append(Normal(mean, std))
         return ActionDistribution(*components)
 

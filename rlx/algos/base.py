@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections import deque
 from statistics import fmean
 from typing import Any
@@ -32,15 +33,16 @@ class Targets:
 
     @property
     def mean(self) -> float:
-        return fmean(mean for mean, _ in self.moments) if self.moments else 0.0
+        return fmean([mean for mean, _ in self.moments]) if self.moments else 0.0
 
     @property
     def deviation(self) -> float:
         if not self.moments:
             return 1.0
         # Returns that were all equal may not be what is expected of every state: leave v a hold.
-        least = abs(self.mean) / 4 + 1e-8
-        return max(fmean(square for _, square in self.moments) - self.mean**2, least**2) ** 0.5
+        mean, square = self.mean, fmean([square for _, square in self.moments])
+        least = abs(mean) / 4 + 1e-8
+        return max(square - mean**2, least**2) ** 0.5
 
     def update(self, rollout: Rollout, gamma: float) -> None:
         """Take in what was paid: the discounted rewards from each row to the end of its episode or
@@ -168,7 +170,7 @@ class Algorithm:
         return {name: term.item() for name, term in terms.items()}
 
     def _check_finite(self, name: str, number: Tensor) -> None:
-        if not number.isfinite():
+        if not math.isfinite(number.item()):
             self.targets.undo()
             raise FloatingPointError(
                 f"{name} is {number.item()} in update {self.updates + 1}: this step was not taken, "

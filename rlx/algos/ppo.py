@@ -82,6 +82,8 @@ class PPO(Algorithm):
         """One gradient step on the clipped surrogate."""
         new = self.agent(self.policy).evaluate(batch)
         entropy = self.entropy_of(new)
+        if not self.entropy_reg:
+            entropy = entropy.detach()  # to look at: no pass backwards for a gradient of zero
         advantages = batch.advantages
         if self.standardize_return:
             advantages = functional.normalize(advantages)

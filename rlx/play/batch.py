@@ -82,7 +82,7 @@ class EnvBatch:
     ) -> tuple[Tensor, np.ndarray, np.ndarray, np.ndarray, Tensor | None]:
         """Step every environment once.
 
-        Returns observations (B, *obs), rewards, terminated, truncated (B,), and the final
+        Returns observations (B, *obs), rewards, terminated, done (B,), and the final
         observations of the environments that just ended (None if none did, or it is a ghost)."""
         observations, rewards, terminated, truncated, info = self.env.step(self.to_env(actions))
         observations = self.tensor(observations, batched=not self.single)
@@ -90,14 +90,14 @@ class EnvBatch:
             rewards, terminated, truncated = [rewards], [terminated], [truncated]
         # copies: an environment may hand out the same buffers again at the next step
         rewards = np.array(rewards, dtype=np.float32)
-        terminated, truncated = np.array(terminated, dtype=bool), np.array(truncated, dtype=bool)
-        final = None
-        if not self.ghost and len(ended := np.flatnonzero(terminated | truncated)):
+        terminated = np.array(terminated, dtype=bool)
+        done, final = np.logical_or(terminated, truncated), None
+        if not self.ghost and len(ended := np.flatnonzero(done)):
             if self.same_step:
                 final = self.tensor(np.stack([info["final_obs"][i] for i in ended]))
             else:
                 final = observations[torch.as_tensor(ended, device=self.device)]
-        return observations, rewards, terminated, truncated, final
+        return observations, rewards, terminated, done, final
 
     def tensor(self, observations: np.ndarray, batched: bool = True) -> Tensor:
         """Observations as policies see them, (B, *obs); (1, *obs) of one that is not `batched`."""

@@ -50,7 +50,7 @@ def run(
     if isinstance(states, PackedSequence):
         return _checked(policy, policy.unroll, inputs, states.data)
     output = _checked(policy, policy, inputs, states)
-    memory = memory_of(output.recur_state, len(states))
+    memory = memory_of(output.recur_state, states.shape[0])
     if policy.memory_shapes is None:
         policy.memory_shapes = memory
     elif policy.memory_shapes != memory:
@@ -85,7 +85,7 @@ def memory_of(recur_state: RecurState, n_rows: int | None = None) -> tuple[tuple
 
 def _checked(policy: Parametric, call: Callable, inputs: tuple, states: Tensor) -> Output:
     """What `forward` or `unroll` returns as an `Output`, or an error that says what is wrong."""
-    name, n_rows = type(policy).__name__, len(states)
+    name, n_rows = type(policy).__name__, states.shape[0]
     try:
         result = call(*inputs)
     except RuntimeError as error:
@@ -222,7 +222,7 @@ def check_finite(table: Table, rows: dict[str, Column] | None = None) -> None:
                 f"{t} of this call"
             )
     cause = "the network's weights are not finite, or its inputs huge (did training diverge?)"
-    for steps in zip(*(list(dist.parameters()) for dist in table.dists)):
+    for steps in zip(*table.parameters):
         if steps[0].shape[:1] == (table.envs.num_envs,):  # a logit of −inf forbids an action
             check("the policy's probabilities are", steps, lambda x: x < math.inf, torch.max, cause)
     for steps in rows["actions"] if rows else zip(*(row["actions"] for row in table.rows)):

@@ -73,7 +73,7 @@ def collect(
                 output = run(policy, recur, observations)
                 if t == 0:
                     fits(output.dist, envs.action_space)
-                table.dists.append(output.dist)
+                table.parameters.append([*output.dist.parameters()])
                 actions = output.dist.mode if greedy else output.dist.sample()
                 table.add(recur, actions, output, fresh, ghost)
                 if frames is not None:
@@ -82,13 +82,12 @@ def collect(
                     break
 
                 try:
-                    observations, rewards, terminated, truncated, final = envs.step(actions)
+                    observations, rewards, terminated, done, final = envs.step(actions)
                 except Exception as error:
                     raise RuntimeError(
                         f"the environment raised {type(error).__name__} at step {t} of this call: "
                         f"{error}. The rollout is lost; the next call starts from a reset."
                     ) from error
-                done = terminated | truncated
                 table.add_step(rewards, terminated, done)
                 if envs.paid:
                     table.paid.append(envs.paid())

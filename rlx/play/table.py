@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from rlx.columns import Column, apply, join
-from rlx.distributions import ActionDistribution
 from rlx.play.batch import EnvBatch
 from rlx.play.checks import Output, check_finite, judge, run
 from rlx.policy import Parametric, RecurState
@@ -25,7 +24,7 @@ class Table:
     def __init__(self, envs: EnvBatch, dry: bool) -> None:
         self.envs, self.dry = envs, dry
         self.observations: list[Tensor] = []
-        self.dists: list[ActionDistribution] = []
+        self.parameters: list[list[Tensor]] = []  # of the distributions
         self.rows: list[dict[str, Column]] = []
         self.finals: list[tuple[int, np.ndarray, Tensor]] = []  # (step, environments, observations)
         self.end_rows: list[dict[str, Column]] = []  # what the policy made of `finals`
@@ -88,7 +87,7 @@ class Table:
         rows = join("the rows", torch.stack, self.rows)
         check_finite(self, rows)
         n_rows, n_envs = len(self.rows), self.envs.num_envs
-        fresh, ghost = np.stack(self.fresh), np.stack(self.ghost)
+        fresh, ghost = np.array(self.fresh), np.array(self.ghost)
         border = n_rows > len(self.rewards)  # the last row was played, but not stepped from
 
         def lay(steps: list[np.ndarray], shift: int, dtype: type) -> np.ndarray:
