@@ -1,21 +1,21 @@
 """Every card that `check` can show, on one page, to be read on screen in both colour schemes.
 
-    python tests/cards_page.py cards.html [EXERCISE...]
+    python tests/cards_page.py cards.html [EXERCISE | CHAPTER | findings ...]
 
-The cards of all declared mistakes, of right and unwritten answers, and of the generic findings that
-test_checking.py and test_findings.py know. No test: it is for whoever changes the words.
+The hints, and the cards of all declared mistakes, of right and unwritten answers, and of all
+generic findings (generic.py). No test: it is for whoever changes the words.
 """
 
 import html
 import sys
 from pathlib import Path
 
-import test_checking
-import test_findings
+import generic
+from declared import every
 
 from rlx.course.card import Card
 from rlx.course.checking import examine
-from rlx.course.exercise import Exercise, load
+from rlx.course.exercise import Exercise
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -32,27 +32,17 @@ h2 { margin-top: 48px; }
 
 
 def cards(exercise: Exercise) -> list[Card]:
-    """Of a stub, of every declared mistake, and of the right answer."""
+    """Of a stub, of every declared mistake, and of the right answer; and the hints."""
 
     def stub(*args, **kwargs):
         raise NotImplementedError
 
     answers = [stub, *(mistake.coding for mistake in exercise.mistakes), exercise.reference]
-    return [examine(exercise, answer) for answer in answers]
-
-
-def findings() -> list[Card]:
-    """Those of answers that are no declared mistake."""
-    found = []
-    for module, fixture, answers in [
-        (test_checking, "doubled", test_checking.FINDINGS),
-        (test_findings, "table", test_findings.PATTERNS),
-    ]:
-        made = getattr(module, fixture).__wrapped__()
-        exercise = next(made)
-        found += [examine(exercise, answer) for answer in answers.values()]
-        next(made, None)
-    return found
+    hints = [
+        Card(exercise.name, f"hint {k} of {len(exercise.hints)}", [hint], kind="hint")
+        for k, hint in enumerate(exercise.hints, 1)
+    ]
+    return [*hints, *(examine(exercise, answer) for answer in answers)]
 
 
 def page(sections: dict[str, list[Card]]) -> str:
@@ -66,9 +56,10 @@ def page(sections: dict[str, list[Card]]) -> str:
 
 def main() -> None:
     target, *names = sys.argv[1:]
-    sections = {n: cards(e) for n, e in load().items() if not names or n in names}
-    if not names:
-        sections["findings"] = findings()
+    asked = [e for e in every().values() if not names or {e.name, e.chapter} & {*names}]
+    sections = {e.name: cards(e) for e in asked}
+    if not names or "findings" in names:
+        sections["findings"] = generic.shown()
     Path(target).write_text(page(sections), encoding="utf-8")
     print(sum(map(len, sections.values())), "cards in", target)
 

@@ -19,7 +19,7 @@ from rlx.course.checking import examine
 from rlx.course.exercise import EXERCISES, Exercise, load, source
 from rlx.course.observe import OutOfTime, time_limit
 from rlx.course.progress import folder, record
-from rlx.course.words import short
+from rlx.course.words import short, table
 
 
 @pytest.fixture(autouse=True)
@@ -124,18 +124,20 @@ FINDINGS = {
     "it returns 3 values instead of 2": lambda x, noise: (*right(x, noise), 1),
     "part [0] is a list, not a tensor": changed(lambda y, x: y.tolist()),
     "part [0] is a numpy array, not a tensor": changed(lambda y, x: y.detach().numpy()),
-    "the shape of [0] is (3, 3), not (3,)": changed(lambda y, x: y.expand(len(y), len(y))),
-    "the shape of [0] is (3, 1), not (3,)": changed(lambda y, x: y[:, None]),
-    "the shape of [0] is (2,), not (3,)": changed(lambda y, x: y[1:]),
-    "the shape of [0] is (), not (3,)": changed(lambda y, x: y.prod()),
-    "it is the sum of what was asked for ([0])": changed(lambda y, x: y.sum()),
-    "it is the mean of what was asked for ([0])": changed(lambda y, x: y.mean()),
-    "the mean over the rows is missing ([0])": changed(lambda y, x: torch.stack([y + 1, y - 1])),
-    "the sum over each row is missing ([0])": changed(
+    "the shape of part [0] is (3, 3), not (3,)": changed(lambda y, x: y.expand(len(y), len(y))),
+    "the shape of part [0] is (3, 1), not (3,)": changed(lambda y, x: y[:, None]),
+    "the shape of part [0] is (2,), not (3,)": changed(lambda y, x: y[1:]),
+    "the shape of part [0] is (), not (3,)": changed(lambda y, x: y.prod()),
+    "it is the sum of what was asked for (part [0])": changed(lambda y, x: y.sum()),
+    "it is the mean of what was asked for (part [0])": changed(lambda y, x: y.mean()),
+    "the mean over the rows is missing (part [0])": changed(
+        lambda y, x: torch.stack([y + 1, y - 1])
+    ),
+    "the sum over each row is missing (part [0])": changed(
         lambda y, x: torch.stack([y - 7, x.new_full(y.shape, 7.0)], 1)
     ),
-    "[0] and [1] are exchanged": lambda x, noise: right(x, noise)[::-1],
-    "the dtype of [0] is float64, not float32": changed(lambda y, x: y.double()),
+    "parts [0] and [1] are exchanged": lambda x, noise: right(x, noise)[::-1],
+    "the dtype of part [0] is float64, not float32": changed(lambda y, x: y.double()),
     "no gradient reaches x": changed(lambda y, x: y.detach()),
     "the gradient is wrong": changed(lambda y, x: y.detach() + x - x.detach()),
     "the sign is wrong": changed(lambda y, x: -y),
@@ -150,7 +152,7 @@ FINDINGS = {
     "it is 1 minus what was asked for": changed(lambda y, x: 1 - y),
     "it is the size without the sign": changed(lambda y, x: y.abs()),
     "it is 7 wherever it is wrong": changed(lambda y, x: 0 * y + 7),
-    "[0] row 0 should be 2, yours is 5": changed(lambda y, x: y**2 + 1),
+    "row 0 of part [0] should be 2, yours is 5": changed(lambda y, x: y**2 + 1),
 }
 
 
@@ -262,10 +264,10 @@ def test_random_numbers_stay_as_they_were(doubled):
 def test_the_difference_is_shown_with_its_inputs(doubled):
     card = examine(doubled, changed(lambda y, x: y**2))
     assert card.notes[:2] == [
-        "With three numbers: [0] row 0 should be 2, yours is 4.",
-        "All of [0]: [2, 4, 8], yours: [4, 16, 64].",
+        "With three numbers: row 0 of part [0] should be 2, yours is 4.",
+        "x          1   2   4\nshould be  2   4   8\nyours      4  16  64",
     ]
-    assert card.notes[2] == "Inputs: x = [1, 2, 4], noise = 0."
+    assert card.notes[2] == "Inputs: noise = 0."
 
 
 def test_a_patch_is_a_mistake(doubled):
@@ -389,8 +391,8 @@ def test_swap_puts_everything_back():
 
 
 def test_a_card_reads_as_text_and_as_html(doubled):
-    card = examine(doubled, FINDINGS["the dtype of [0] is float64, not float32"])
-    assert str(card).startswith("✗ twice: the dtype of [0] is float64")
+    card = examine(doubled, FINDINGS["the dtype of part [0] is float64, not float32"])
+    assert str(card).startswith("✗ twice: the dtype of part [0] is float64")
     assert "<b>twice: the dtype" in card._repr_html_()
 
 
@@ -430,6 +432,18 @@ def test_what_the_course_shows_has_no_names_of_its_own():
     assert name == "the course's"
     assert text.startswith("def priorities(")
     assert "(errors.abs() + 0.01) ** alpha" in text
+
+
+def test_a_table_is_aligned_and_turned_if_it_is_too_wide():
+    rows = {"should be": ["1.5", "-2"], "yours": ["1.5", "-20", "7"]}
+    assert table(rows) == "should be  1.5   -2\nyours      1.5  -20  7"
+    long = "0" * 30
+    turned = table({"should be": ["1", long, long, long], "yours": ["1", "2", "3", "4"]})
+    assert turned.splitlines()[:2] == [
+        " " * 7 + "should be".rjust(30) + "  yours",
+        "row 0  " + "1".rjust(30) + "  " + "1".rjust(5),
+    ]
+    assert table({"should be": [99 * "0"], "yours": [99 * "0"]}) is None
 
 
 def test_plain_python_shows_the_sentences(tmp_path):

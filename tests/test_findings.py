@@ -1,5 +1,7 @@
 """Patterns in wrong numbers, and that nobody is told of a mistake that they have not made."""
 
+import ast
+import inspect
 import re
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 
 from rlx import plain
+from rlx.course import asif, diagnose, findings, patterns
 from rlx.course.checking import examine
 from rlx.course.exercise import EXERCISES, Exercise, load
 from rlx.course.generate import Draw, shrink
@@ -60,7 +63,7 @@ PATTERNS = {
         discounted(r, e, g) * (len(r) - 1) / len(r)
     ),
     "it is the exponential of what was asked for": lambda r, e, g: discounted(r, e, g).exp(),
-    "it is rounded to 1 digit": lambda r, e, g: discounted(r, e, g).round(decimals=1),
+    "it is rounded to 1 decimal": lambda r, e, g: discounted(r, e, g).round(decimals=1),
     "it is rounded down": lambda r, e, g: discounted(r, e, g).floor(),
     "the rows are in reverse order": lambda r, e, g: discounted(r, e, g).flip(0),
     "the rows are in another order": lambda r, e, g: discounted(r, e, g).sort().values,
@@ -266,8 +269,37 @@ def test_title_and_evidence_are_of_one_case(table):
     card = examine(table, answer)
     assert card.title == "it is off by +5", card
     assert "made at random" in card.notes[0]
-    (inputs,) = (note for note in card.notes if note.startswith("Inputs"))
-    assert inputs.count("False") + inputs.count("True") == 9, inputs  # the smallest that shows it
+    (shown,) = (note for note in card.notes if "\n" in note)
+    assert shown.count("False") + shown.count("True") == 9, shown  # the smallest that shows it
+
+
+# ---------------------------------------------------------------------- all that can be said
+
+# Said of another device than the CPU; where no finding has anything to say; of declared mistakes;
+# and what no card says.
+NOT_SHOWN = {"Make it where the inputs are.", "the result is on", "it does not do the same"}
+NOT_SHOWN |= {"? It should be"}
+NOT_SHOWN |= {findings.UNWRITTEN, *findings.PLAIN, *(said for said, _, _ in findings.MEANINGS)}
+
+
+def sentences(module):
+    """The texts of a module, and the parts of those with holes in them; but for docstrings."""
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = ""  # a docstring: the walk comes to its parts afterwards
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            parts = [part.strip() for part in node.value.split("{}")]
+            yield from (part for part in parts if part.count(" ") >= 2)
+
+
+@pytest.mark.slow
+def test_each_generic_sentence_is_on_the_page_of_cards():
+    import generic  # which imports this file
+
+    shown = "\n".join(map(str, generic.shown()))
+    for module in (findings, patterns, diagnose, asif):
+        missing = [s for s in sentences(module) if s not in shown and s not in NOT_SHOWN]
+        assert not [s for s in missing if "raise NotImplementedError" not in s], module
 
 
 # ---------------------------------------------------------------------- generated inputs

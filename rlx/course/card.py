@@ -22,7 +22,9 @@ KINDS = {
 
 @dataclass
 class Card:
-    """About `exercise`: a title, sentences, and smaller notes beneath them. `code` in backticks."""
+    """About `exercise`: a title, sentences, and smaller notes beneath them. `code` in backticks.
+
+    A note of several lines is a table, in letters of equal width."""
 
     exercise: str
     title: str
@@ -37,17 +39,14 @@ class Card:
 
     def __str__(self) -> str:
         lines = [f"{KINDS[self.kind][0]} {self.exercise}: {self.title}"]
-        return "\n  ".join([*lines, *self.sentences, *self.notes])
+        return "\n".join([*lines, *self.sentences, *self.notes]).replace("\n", "\n  ")
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         mark, colour = KINDS[self.kind]
         body = "".join(f'<p style="margin: 4px 0">{code(text)}</p>' for text in self.sentences)
-        body += "".join(
-            f'<p style="margin: 2px 0; opacity: 0.75; font-size: 90%">{code(text)}</p>'
-            for text in self.notes
-        )
+        body += "".join(map(_note, self.notes))
         return (
             f'<div class="rlx-card rlx-{self.kind}" style="border-left: 5px solid {colour}; '
             'padding: 4px 12px; max-width: 720px">'
@@ -70,6 +69,17 @@ class Card:
             f"<details><summary>Yours beside {html.escape(self.sources[1][0], False)}</summary>"
             f'<div style="display: flex; flex-wrap: wrap; gap: 12px">{parts}</div></details>'
         )
+
+
+def _note(text: str) -> str:
+    """A sentence; or several lines, which are a table."""
+    style = "margin: 2px 0; opacity: 0.75; font-size: "
+    if "\n" in text:
+        return (
+            f'<pre style="{style}85%; line-height: 1.4; overflow-x: auto; background: none">'
+            f"{html.escape(text)}</pre>"
+        )
+    return f'<p style="{style}90%">{code(text)}</p>'
 
 
 class NotYet(AssertionError):

@@ -130,4 +130,4 @@ def _another(exercise: Exercise) -> tuple[str, str]:
 
 
 def _listed(words: list[str]) -> str:
-    return " and ".join(filter(None, ["; ".join(words[:-1]), words[-1]]))
+    return ", and ".join(filter(None, ["; ".join(words[:-1]), words[-1]]))

@@ -11,14 +11,21 @@ from typing import Any
 from rlx.course.asif import as_if
 from rlx.course.card import Card
 from rlx.course.exercise import Exercise, Mistake
-from rlx.course.findings import AFTER_PATTERNS, BEFORE_NUMBERS, first_difference, not_written
+from rlx.course.findings import (
+    AFTER_PATTERNS,
+    BEFORE_NUMBERS,
+    at,
+    called,
+    first_difference,
+    not_written,
+)
 from rlx.course.generate import shrink
 from rlx.course.observe import Elsewhere, OutOfTime, alike, observe, same_values, time_limit
 from rlx.course.patterns import exchanged, pattern
 from rlx.course.seeds import other_years, this_year
-from rlx.course.trials import Trial, behaviour, try_one
-from rlx.course.values import numbers
-from rlx.course.words import short, truths
+from rlx.course.trials import Trial, behaviour, expected, try_one
+from rlx.course.values import close, numbers
+from rlx.course.words import short, table, truths
 
 
 def known(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake, Trial] | None:
@@ -50,10 +57,20 @@ def known(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake, Trial] | No
         unexplained = len(telling) - len(shown) + len(second)
         enough = len(shown) >= 0.8 * len(telling) and len(second) <= 0.1 * len(trials)
         if shown and enough and unexplained < left:
-            # A wrong number shows more than a wrong gradient, and that more than an error.
-            trial = min(shown, key=lambda t: (bool(t.found.error), not t.wrong_values))
-            best, left = (mistake, trial), unexplained
-    return best
+            best, left = (mistake, shown), unexplained
+    if best is None:
+        return None
+    mistake, shown = best
+    others = [behaviour(exercise, m.coding, False) for m in exercise.mistakes if m is not mistake]
+
+    def first(t: Trial) -> tuple[bool, bool, bool, int]:
+        """A wrong number shows more than a wrong gradient, and that more than an error; one that
+        no other mistake makes of these inputs shows more than one that several do."""
+        k = next(k for k, other in enumerate(trials) if other is t)
+        by_several = k < by_hand and any(alike(t.found, does[k]) for does in others)
+        return bool(t.found.error), not t.wrong_values, k >= by_hand, by_several
+
+    return mistake, min(shown, key=first)
 
 
 def judge(exercise: Exercise, answer: Callable, trials: list[Trial]) -> Card:
@@ -71,7 +88,11 @@ def judge(exercise: Exercise, answer: Callable, trials: list[Trial]) -> Card:
             ),
         )
         return Card(
-            exercise.name, mistake.name, [mistake.why], _evidence(exercise, trial), "mistake"
+            exercise.name,
+            mistake.name,
+            [mistake.why],
+            _evidence(exercise, trial, explained=True),
+            "mistake",
         )
     wrong = [t for t in trials if not t.right]
     by_hand = [t for t in wrong if t.case.choices is None]
@@ -90,7 +111,10 @@ def judge(exercise: Exercise, answer: Callable, trials: list[Trial]) -> Card:
             return Card(
                 exercise.name,
                 f"it answers as if {words}",
-                ["That explains what it returns in every case. Where does it come from?"],
+                [
+                    "With that, the right function returns what yours does, in every case. Look at "
+                    "every line in which it is used."
+                ],
                 _evidence(exercise, trial),
             )
         if found := pattern(numbers_wrong):
@@ -160,42 +184,122 @@ def _more(exercise: Exercise) -> list[str]:
     return [f'`hint("{exercise.name}")` gives a hint.']
 
 
-def _evidence(exercise: Exercise, trial: Trial) -> list[str]:
-    """The inputs, and what should have come out of them beside what did."""
+def _evidence(exercise: Exercise, trial: Trial, explained: bool = False) -> list[str]:
+    """The inputs, and what should have come out of them beside what did.
+
+    `explained`: the title is that of a declared mistake, which says nothing of this case."""
     found, expected = trial.found, trial.expected
+    inputs = {name: value for name, value in found.inputs.items() if _told(value)}
     notes = []
-    if not found.error and not same_values(found, expected):
+    if trial.keeps and not (explained or found.error or trial.again.error):
+        name, place = first_difference(trial.again, found)
+        if name in found.leaves and name in trial.again.leaves:
+            once, again = found.leaves[name], trial.again.leaves[name]
+            notes.append(_with(trial, _difference(name, once, again, place, TWICE)))
+    elif not found.error and not same_values(found, expected):
         name, place = first_difference(found, expected)
-        asked = name and " " in name and truths(expected.leaves[name])  # the title says it all
-        if name is None or name not in found.leaves or (asked and not place):
-            notes.append(f"Seen with {trial.case.words}.")
-        else:
-            of = f"{name} " if name else ""
+        asked = name and " " in name and truths(expected.leaves[name])
+        want, got = expected.value, found.value
+        if built_alike := name is not None and name in found.leaves:
             want, got = expected.leaves[name], found.leaves[name]
-            x, y = numbers(want), numbers(got)
-            if place and x is not None and x.size > 1:
-                at = f"row {place[0]}" if len(place) == 1 else f"entry {list(place)}"
-                flag = truths(want)
-                a, b = (bool(v[place]) if flag else short(float(v[place])) for v in (x, y))
-                notes.append(f"With {trial.case.words}: {of}{at} should be {a}, yours is {b}.")
-                if x.size <= 16:
-                    notes.append(f"All of {name or 'it'}: {short(want)}, yours: {short(got)}.")
-            else:
-                both = f"should be {short(want)}, yours is {short(got)}"
-                if _both_lists(want, got) and len(both) > 150:
-                    both = f"should have {len(want)} entries, yours has {len(got)}"
-                notes.append(f"With {trial.case.words}: {of}{both}.")
-    else:
-        notes.append(f"Seen with {trial.case.words}.")
-    inputs = [f"{name} = {short(value)}" for name, value in found.inputs.items() if _told(value)]
-    if inputs:
-        notes.append(f"Inputs: {', '.join(inputs)}.")
+        if asked and not place and built_alike:
+            answer = f"{name}? It should be {'yes' if want else 'no'}."
+            notes.append(_with(trial, answer) if explained else _seen(trial))
+        elif built_alike or (_told(want) and _told(got)):
+            rows = _side_by_side(exercise, name, want, got, inputs)
+            shown = rows and table(rows)
+            notes.append(_with(trial, _difference(name if built_alike else "", want, got, place)))
+            if shown:
+                notes.append(shown)
+                inputs = {name: value for name, value in inputs.items() if name not in rows}
+        else:
+            notes.append(_seen(trial))
+    elif found.error and explained:
+        notes.append(_with(trial, f"yours raises {type(found.error).__name__}."))
+    notes = notes or [_seen(trial)]
+    text = ", ".join(f"{name} = {short(value)}" for name, value in inputs.items())
+    if len(text) > 300:
+        text = ", ".join(f"{name} = {short(value, most=6)}" for name, value in inputs.items())
+    if text:
+        notes.append(f"Inputs: {text}.")
     return notes + _more(exercise)
 
 
-def _both_lists(want: Any, got: Any) -> bool:
-    """Of different lengths?"""
-    return isinstance(want, list) and isinstance(got, list) and len(want) != len(got)
+def _with(trial: Trial, text: str) -> str:
+    return f"With {trial.case.words}: {text}"
+
+
+def _seen(trial: Trial) -> str:
+    return f"Seen with {trial.case.words}."
+
+
+ONCE = "should be {}, yours is {}"
+TWICE = "is {} at first, and {} when it is called again"
+
+
+def _difference(name: str | None, want: Any, got: Any, place: tuple, said: str = ONCE) -> str:
+    """The first number that differs, or how the two are built."""
+    x, y = numbers(want), numbers(got)
+    of = called(name) if name else ""
+    if place and x is not None and x.size > 1:
+        flag = truths(want)
+        both = said.format(*(bool(v[place]) if flag else short(float(v[place])) for v in (x, y)))
+        return f"{at(place)}{f' of {of}' if of else ''} {both}."
+    both = said.format(short(want), short(got))
+    if isinstance(want, list) and isinstance(got, (list, tuple)) and len(want) != len(got):
+        if len(both) > 80:
+            both = f"should have {len(want)} entries, yours has {len(got)}"
+    elif x is not None and y is not None and x.ndim and y.ndim and x.shape != y.shape:
+        if len(both) > 80:
+            both = f"should be of shape {x.shape}, yours is of shape {y.shape}"
+    return f"{of}{' ' if of else ''}{both}."
+
+
+def _side_by_side(
+    exercise: Exercise, name: str | None, want: Any, got: Any, inputs: dict[str, Any]
+) -> dict[str, list[str]] | None:
+    """Rows of a table: inputs that have as many rows as the result, what it should be, and is."""
+    rows = [_cells(value) for value in (want, got)]
+    if any(cells is None for cells in rows) or max(map(len, rows)) < 2:
+        return None
+    shown = {}
+    for key, value in inputs.items():
+        cells = _cells(value)
+        if cells and len(cells) == len(rows[0]) and _row_by_row(exercise, key, name):
+            shown[key] = cells
+    shown |= {"should be": rows[0], "yours": rows[1]}
+    x, y = numbers(want), numbers(got)
+    if x is not None and y is not None and x.shape == y.shape:
+        same = close(x, y).reshape(len(x), -1).all(1)
+        if same.any():
+            shown[""] = ["" if right else "≠" for right in same]
+    return shown
+
+
+def _cells(value: Any) -> list[str] | None:
+    """Row by row, if it has any, and not too many."""
+    array = numbers(value)
+    if not _told(value) or isinstance(value, str) or value is None:
+        return None
+    if array is not None and not array.ndim:
+        return None
+    if len(value) > 16 or (array is not None and array.size > 48):
+        return None
+    if truths(value):
+        return [short(bool(x) if not x.ndim else x.astype(bool)) for x in array]
+    return [short(x) for x in (value if array is None else array)]
+
+
+def _row_by_row(exercise: Exercise, argument: str, name: str | None) -> bool:
+    """Has that argument a row for each of the result's, in every case?"""
+
+    def rows(value: Any) -> int | None:
+        return len(value) if hasattr(value, "__len__") and getattr(value, "ndim", 1) else None
+
+    return all(
+        rows(seen.inputs.get(argument)) == rows(seen.leaves.get(name))
+        for seen in expected(exercise)[1]
+    )
 
 
 def _told(value: Any) -> bool:

@@ -39,7 +39,7 @@ def _type(trial: Trial) -> Said:
         if isinstance(a, tuple) and isinstance(b, (tuple, list)) and len(a) != len(b):
             return (
                 f"it returns {_count(b)} instead of {len(a)}",
-                f"Expected are {len(a)}, separated by commas.",
+                f"Return {len(a)}, separated by commas, in the order that the docstring gives.",
             )
         if wrong := wrong_type(a, b):
             return _about_type(*wrong, tracked=_tracked(a))
@@ -77,9 +77,13 @@ def _about_type(name: str, want: Any, got: Any, tracked: bool) -> tuple[str, str
         return f"{'it returns' if not name else what + ' is'} {_article(got)}, not a tensor", (
             sentence
         )
-    return (
-        f"{'it returns' if not name else what + ' is'} {_article(got)}, not {_article(want)}",
-        f"Expected is {_article(want)}.",
+    sentence = f"Expected is {_article(want)}."
+    if isinstance(want, tuple):
+        sentence = f"Return {len(want)} values, separated by commas."
+    elif isinstance(got, type):
+        sentence = "Call it, with its arguments: that makes one."
+    return f"{'it returns' if not name else what + ' is'} {_article(got)}, not {_article(want)}", (
+        sentence
     )
 
 
@@ -99,8 +103,8 @@ def _hands_out_again(trial: Trial) -> Said:
         return None
     return (
         "it hands out the same memory twice",
-        "What it returned was right or wrong at first, and changed when something was called "
-        "later: two results share one array or tensor. Make a new one each time.",
+        "What it returned changed when it was called again: two results share one array or "
+        "tensor. Make a new one each time.",
     )
 
 
@@ -236,7 +240,7 @@ def _counted(want: Any, got: Any, name: str = "") -> Said:
     elif isinstance(want, list) and isinstance(got, (list, tuple)):
         if len(want) != len(got):
             entries = "entry" if len(got) == 1 else "entries"
-            return f"{name or 'it'} has {len(got)} {entries}, not {len(want)}", (
+            return f"{called(name) if name else 'it'} has {len(got)} {entries}, not {len(want)}", (
                 "Count by hand for the inputs below: which are missing, or too many?"
             )
         parts = [(f"{name}[{k}]", a, b) for k, (a, b) in enumerate(zip(want, got))]
@@ -280,10 +284,10 @@ def _shape(trial: Trial) -> Said:
     for name, a in trial.expected.leaves.items():
         x, y = numbers(a), numbers(trial.found.leaves[name])
         if x is not None and y is not None and x.shape != y.shape:
-            of = f" of {name}" if name else ""
+            of = f" of {called(name)}" if name else ""
             wrong = f"the shape{of} is {y.shape}, not {x.shape}"
             if said := _same_numbers(x, y):
-                return f"{said[0]}{of and f' ({name})'}", f"{said[1]} And {wrong}."
+                return f"{said[0]}{of and f' ({called(name)})'}", f"{said[1]} And {wrong}."
             return wrong, _about_shapes(x.shape, y.shape)
     return None
 
@@ -309,7 +313,10 @@ def _same_numbers(want: np.ndarray, got: np.ndarray) -> Said:
 
 def _about_shapes(want: tuple, got: tuple) -> str:
     if len(got) == 2 and len(want) == 1 and got[0] == got[1] == want[0] > 1:
-        return "Somewhere (N,) meets (N, 1): the two broadcast to (N, N), every row with every row."
+        return (
+            "Somewhere (N,) meets (N, 1): the two broadcast to (N, N), every row with every row. "
+            "`.squeeze(-1)` makes (N,) of (N, 1)."
+        )
     if got == (*want, 1):
         return "There is a last dimension of size 1 too many: `.squeeze(-1)` removes it."
     if got == (1, *want):
@@ -327,7 +334,7 @@ def _dtype(trial: Trial) -> Said:
     for (name, a), (_, b) in zip(leaves(trial.expected.value), leaves(trial.found.value)):
         if isinstance(a, Tensor) and isinstance(b, Tensor):
             if a.dtype != b.dtype:
-                of = f" of {name}" if name else ""
+                of = f" of {called(name)}" if name else ""
                 said = "Later arithmetic would be done in it. Make it like the input."
                 if not any(isinstance(x, Tensor) for x in trial.found.inputs.values()):
                     said = f"Say which it is to be: `dtype=torch.{_name(a.dtype)}`."
@@ -351,7 +358,7 @@ def _flag(trial: Trial) -> Said:
             where_, place = "", ()
             if x.ndim:
                 place = tuple(int(k) for k in np.argwhere(~close(x, y))[0])
-                where_ = f" in row {place[0]}" if x.ndim == 1 else f" in entry {list(place)}"
+                where_ = f" in {at(place)}"
             got = bool(y[place]) if y[place] in (0, 1) else short(b)
             if " " in name and not where_ and isinstance(got, bool):
                 # What an exercise asks about many results: "is every row in each pass"
@@ -390,23 +397,33 @@ def _value(trial: Trial) -> Said:
         return None
     want, got = trial.expected.leaves[name], trial.found.leaves[name]
     x, y = numbers(want), numbers(got)
-    of = f"{name} " if name else ""
+    what = called(name) if name else "the result"
     if x is None or y is None:
-        return f"{name or 'the result'} is {_article(got)}, not {_article(want)}", (
+        return f"{what} is {_article(got)}, not {_article(want)}", (
             "The rest is built as it should be."
         )
     if not x.ndim:
         return (
-            f"{of or 'the result '}should be {short(want)}, yours is {short(got)}",
+            f"{what} should be {short(want)}, yours is {short(got)}",
             "Work it out by hand for the inputs below, and compare step by step.",
         )
     wrong = ~close(x, y)
-    at = f"row {place[0]}" if len(place) == 1 else f"entry {list(place)}"
     share = f"{int(wrong.sum())} of {wrong.size} numbers differ"
+    of = f" of {what}" if name else ""
+    a, b = (short(float(v[place])) for v in (x, y))
     return (
-        f"{of}{at} should be {short(float(x[place]))}, yours is {short(float(y[place]))}",
+        f"{at(place)}{of} should be {a}, yours is {b}",
         f"The shape is right, and {share}. Work this one out by hand for the inputs below.",
     )
+
+
+def called(name: str) -> str:
+    """What a part of the result is called in a sentence."""
+    return f"part {name}" if name.startswith("[") else name
+
+
+def at(place: tuple) -> str:
+    return f"row {place[0]}" if len(place) == 1 else f"entry {list(place)}"
 
 
 def first_difference(found: Observed, expected: Observed) -> tuple[str | None, tuple]:
@@ -455,7 +472,9 @@ def _gradient(trial: Trial) -> Said:
         if isinstance(a, Tensor) and isinstance(b, Tensor) and a.requires_grad != b.requires_grad:
             what = name or "the result"
             if b.requires_grad:
-                return f"{what} asks for a gradient", "None of the inputs does here."
+                return f"{what} asks for a gradient", (
+                    "None of the inputs does here: no `requires_grad`, no parameter of its own."
+                )
             return f"{what} carries no gradient", "The input does: the path is cut."
     return None
 

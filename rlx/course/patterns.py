@@ -158,7 +158,8 @@ def _by_gamma(wrong: list[Numbers]) -> Said:
         return (
             f"there {'is' if abs(power) == 1 else 'are'} {_count(power)} γ too "
             f"{'many' if power > 0 else 'few'}",
-            f"Every number is the right one times γ to the power {power}.",
+            f"Every number is the right one {'times' if power > 0 else 'divided by'} γ"
+            f"{'' if abs(power) == 1 else ' squared'}.",
         )
     return (
         "there are powers of γ too many or too few",
@@ -237,16 +238,22 @@ def _for_rows(wrong: list[Numbers]) -> Said:
         return lambda one: not np.delete(bad(one), row).any() if len(one.want) > 2 else None
 
     if _all(wrong, end_rows):
-        return "only the episodes' last rows are wrong", "All others are right."
+        return "only the episodes' last rows are wrong", (
+            "All others are right. Look at what is done where an episode ends."
+        )
     if _all(wrong, later_episodes):
         return "it is right for the first episode only", (
             "From the second episode on, rows are wrong: where does one begin, and what is left "
             "over from the one before?"
         )
     if _all(wrong, single(0)):
-        return "only the first row is wrong", "All others are right."
+        return "only the first row is wrong", (
+            "All others are right. Does a loop leave it out, or begin with the wrong number?"
+        )
     if _all(wrong, single(-1)):
-        return "only the last row is wrong", "All others are right."
+        return "only the last row is wrong", (
+            "All others are right. Does a loop leave it out, or begin with the wrong number?"
+        )
     return None
 
 
@@ -266,7 +273,9 @@ def _for_columns(wrong: list[Numbers]) -> Said:
 
     for column, which in ((0, "first"), (-1, "last")):
         if _all(wrong, only(column)):
-            return f"only the {which} component is right", "The others are wrong in every case."
+            return f"only the {which} component is right", (
+                "The others are wrong in every case: does each get its own numbers?"
+            )
     return None
 
 
@@ -277,7 +286,9 @@ def _growing(wrong: list[Numbers]) -> Said:
         return bool(close(one.want * one.gamma ** np.arange(len(one.want)), one.got).all())
 
     if _all(wrong, shows):
-        return "row t is off by γ to the power t", "From where do you count the steps?"
+        return "row t is off by γ to the power t", (
+            "Row t counts the steps from itself, not from the first row."
+        )
     return None
 
 
@@ -316,14 +327,16 @@ def _another_function(wrong: list[Numbers]) -> Said:
             units = got * 10**digits
             near = np.abs(got - want).max() <= 0.51 * 10.0**-digits
             if near and np.allclose(units, units.round(), rtol=1e-6, atol=1e-6):
-                to = f"to {digits} digit{'s' * (digits > 1)}" if digits else "to a whole number"
+                to = f"to {digits} decimal{'s' * (digits > 1)}" if digits else "to a whole number"
                 return f"it is rounded {to}", "Return the number as it is."
     return None
 
 
 FUNCTIONS = [
     ("it is the size without the sign", "Numbers below 0 come out positive.", np.abs),
-    ("what is below 0 is cut off", "Negative numbers are right here.", lambda x: x.clip(min=0)),
+    ("what is below 0 is cut off",
+     "Numbers below 0 are right here: is there a `clamp`, a `relu`, a `max(…, 0)`?",
+     lambda x: x.clip(min=0)),
     ("it is the square of what was asked for", "A root is missing, or a square is one too many.",
      np.square),
     ("it is the root of what was asked for", "A square is missing, or a root is one too many.",
@@ -333,7 +346,7 @@ FUNCTIONS = [
     ("it is the logarithm of what was asked for", "`log` is one too many, or an `exp` is missing.",
      np.log),
     ("it is 1 divided by what was asked for", "The fraction is upside down.", lambda x: 1 / x),
-    ("it is 1 minus what was asked for", "One of the two is the complement of the other.",
+    ("it is 1 minus what was asked for", "What you return and what is asked for add up to 1.",
      lambda x: 1 - x),
     ("it is rounded down", "Return the number as it is.", np.floor),
     ("it is rounded up", "Return the number as it is.", np.ceil),
@@ -374,7 +387,8 @@ def exchanged(trials: list[Trial]) -> Said:
     j, k = (names[i] for i in found[0])
     if " " in j + k:  # what an exercise asks about it, no parts of the result
         return None
-    return f"{j} and {k} are exchanged", "Each is right, in the place of the other."
+    parts = "parts " if isinstance(value, tuple) else ""
+    return f"{parts}{j} and {k} are exchanged", "Each is right, in the place of the other."
 
 
 def _parts(value: Any) -> list | None:

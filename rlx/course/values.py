@@ -21,6 +21,8 @@ def canonical(value: Any) -> Any:
         parts = [canonical(part) for part in value]
         arrays = [numbers(part) for part in parts]
         plain = isinstance(value, list) and bool(parts)  # a tuple is several results, not one
+        if plain and all(isinstance(part, (bool, np.bool_)) for part in value):
+            return np.array(value)
         if plain and all(a is not None and a.shape == arrays[0].shape for a in arrays):
             return np.stack(arrays)
         return parts if parts or not isinstance(value, list) else np.zeros(0)

@@ -17,24 +17,51 @@ from torch import Tensor
 from rlx.course.values import numbers
 
 
-def short(value: Any) -> str:
-    """A value in a few characters: numbers rounded, long tables cut."""
+def short(value: Any, most: int = 16) -> str:
+    """A value in a few characters: numbers rounded, tables of more than `most` by their shape."""
     array = numbers(value)
     if array is None:
         if isinstance(value, dict):
-            return f"({', '.join(f'{key} {short(part)}' for key, part in value.items())})"
+            if not value:
+                return "{}"
+            return f"({', '.join(f'{key} {short(part, most)}' for key, part in value.items())})"
         if isinstance(value, (list, tuple)):
-            most = 12 if len(str(value)) < 200 else 6
-            text = ", ".join(map(short, value[:most]))
-            if len(value) > most:
+            first = 12 if len(str(value)) < 200 else 6
+            text = ", ".join(short(part, most) for part in value[:first])
+            if len(value) > first:
                 text += f", … ({len(value)} in all)"
             return f"[{text}]" if isinstance(value, list) else f"({text})"
         return repr(value) if isinstance(value, (str, type(None))) else type(value).__name__
-    if array.size > 16:
-        return f"{_kind(value)} of shape {tuple(array.shape)}"
+    if array.size > most:
+        same = f", all {digits(array.flat[0])}" if (array == array.flat[0]).all() else ""
+        return f"{_kind(value)} of shape {tuple(array.shape)}{same}"
     if truths(value):
         return str(array.astype(bool).tolist())
     return digits(array.tolist())
+
+
+WIDEST = 92  # letters of a table's line, so that it fits a card
+
+
+def table(rows: dict[str, list[str]]) -> str | None:
+    """Cells side by side, each row with its name; or each column, where lines would be too long.
+
+    Rows may be of different lengths. None if it is too wide either way."""
+    most = max(map(len, rows.values()))
+    lines = [[name, *cells, *[""] * (most - len(cells))] for name, cells in rows.items()]
+    turned = [list(line) for line in zip(*lines)]
+    turned[0], numbered = ["", *turned[0]], turned[1:]
+    turned = [turned[0], *([f"row {k}", *cells] for k, cells in enumerate(numbered))]
+    for cells in (lines, turned):
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        if sum(widths) + 2 * len(widths) - 2 <= WIDEST:
+            return "\n".join(
+                "  ".join(
+                    [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:]))]
+                ).rstrip()
+                for line in cells
+            )
+    return None
 
 
 def truths(value: Any) -> bool:
@@ -95,7 +122,8 @@ def where(error: BaseException) -> str:
     own = [frame for frame, _ in _frames(error)]
     if not own or not own[-1].line:
         return ""
-    return f"line {own[-1].lineno} of your code: {own[-1].line}"
+    line = own[-1].line
+    return f"line {own[-1].lineno} of your code: " + (line if "`" in line else f"`{line}`")
 
 
 def _ours(filename: str) -> bool:

@@ -202,7 +202,7 @@ it calls a truncation a termination
 
 the policy only ever sees the first observation
     `act` gets the same observation at every step: the name is not bound to what `env.step`
-    returns. The policy plays with its eyes shut.
+    returns. The policy never learns what its actions led to.
     - act(observation)
     + act(states[0])
 
@@ -267,7 +267,7 @@ the environment is seeded
 
 it asks twice what to do
     One answer of `act` is stored and another one is played: a policy that explores gives
-    two different ones. Keep what it said in a name.
+    two different ones. Keep its answer in a variable.
     - env.step(action)
     + env.step(act(observation))
 
@@ -364,8 +364,9 @@ discounted_return = Exercise(
     target="rlx.functional.discounted_returns",
     adapt=_of_every_row,
     train=_by_plain_steps,
-    also="From behind there are no powers: `total = reward + gamma * total` for each reward in "
-    "`reversed(rewards)` (Horner's scheme), and every `total` on the way is a step's return.",
+    also="Counted from the end there are no powers: `total = reward + gamma * total` for each "
+    "reward in `reversed(rewards)` (Horner's scheme), and every `total` on the way is a step's "
+    "return.",
     hints=(
         "The first reward counts in full. How much does the second count, how much the third?",
         "The reward of step t is multiplied by γ to the power t, and t begins at 0. `enumerate` "
@@ -523,7 +524,6 @@ class Drift(gymnasium.Env):
 
 
 def _looked_through(answer, env, keep):
-    low, high = env.observation_space.low.copy(), env.observation_space.high.copy()
     wrapped = answer(env, keep)
     first, _ = wrapped.reset()
     shown = np.array(first)
@@ -545,8 +545,8 @@ def _looked_through(answer, env, keep):
         "truncated": truncated,
         "the state inside the environment": np.array(env.state),
         "the observation after another reset": np.array(wrapped.reset()[0]),
-        "the low of the environment's own space": env.observation_space.low - low,
-        "the high of the environment's own space": env.observation_space.high - high,
+        "the low of the environment's own space": env.observation_space.low,
+        "the high of the environment's own space": env.observation_space.high,
     }
 
 

@@ -58,7 +58,7 @@ append = Exercise(
         "One row is what the policy saw, what it did, and what it got for that. When is there a "
         "second row to write?",
         "The end row holds `next_state`, a reward of 0, and `end` true. Its `terminated` tells the "
-        "two kinds of end apart. And what an environment hands out may be overwritten tomorrow.",
+        "two kinds of end apart. And what an environment hands out may be overwritten later.",
         '`table["states"].append(state.copy())` and so on for the other four columns; then, `if '
         "terminated or truncated`, the same for the end row with `next_state.copy()`.",
     ),
@@ -113,7 +113,7 @@ def _rows(table, *rows):
 append.patches(r"""
 the observations are not copied
     You keep the environment's own array, and it writes the next observation into the same
-    place. All rows end up showing the same moments. Keep a copy: `state.copy()`.
+    place. All rows show the same moment in the end. Keep a copy: `state.copy()`.
     - state.copy()
     + state
 
@@ -141,8 +141,8 @@ only a termination gets an end row
     + if terminated:
 
 a truncation is written down as a termination
-    Every end row of yours is `terminated`. A time limit is not an end of the world: what
-    would have come after still has a value. Store `terminated` as it was given.
+    Every end row of yours is `terminated`. At a time limit the world goes on: what would
+    have come after still has a value. Store `terminated` as it was given.
     - append(terminated)
     + append(terminated or truncated)
 
@@ -265,7 +265,7 @@ discounted_returns = Exercise(
         "In the last row nothing more comes. What is the return one row earlier, if you know that "
         "of the row after it?",
         "Walk through the table backwards and keep the return of the row after. Where `end` is "
-        "true, an episode begins when seen from behind: what comes after belongs to another one.",
+        "true, forget it: what comes after belongs to another episode.",
         "`for t in reversed(range(len(rewards))): later = rewards[t] + gamma * later * ~end[t]`, "
         "and keep every `later` in its place.",
     ),
@@ -360,7 +360,8 @@ the numbers come out in reverse order
     + gamma * (rewards[t] + later * ~end[t])
 
 γ is on the reward, and not on what comes later
-    You discount the row's own reward. It is the other term, G_{t+1}, that is one step away.
+    You discount the row's own reward. It is the other term, the return of the
+    next row, that is one step away.
     - rewards[t] + gamma * later * ~end[t]
     + gamma * rewards[t] + later * ~end[t]
 
@@ -415,13 +416,13 @@ discounted_returns.harder(
     _discounted_means,
     (
         "A weighted mean is a sum of weighted numbers, divided by the sum of the weights.",
-        "Both sums run from behind: one adds the row's reward, the other adds 1.",
+        "Both sums run backwards: one adds the row's reward, the other adds 1.",
         "`later, weight = rewards[t] + gamma * later, 1.0 + gamma * weight`, both 0 after an end "
         "row; the mean is `later / weight`.",
     ),
     r"""
     the weights are not discounted
-        A reward k steps ahead weighs γ to the power k, above and below the line.
+        A reward k steps ahead weighs γ to the power k, in the numerator and in the denominator.
         - 1.0 + gamma * weight
         + 1.0 + weight
 
@@ -567,7 +568,7 @@ the last row of the table stays
     +     parts[-1] = column.split(lengths)[-1]
 
 of an episode that is too short one row is kept
-    Of one row, say, that row is the last one. Nothing is left of it, in the column and in
+    An episode of one row, say, is all end row. Nothing is left of it, in the column and in
     `lengths`.
     - part[:-n] for
     + part[: max(1, len(part) - n)] for
@@ -718,7 +719,7 @@ pad.harder(
     "pad_with_last",
     _pad_with_last,
     (
-        "Which row of the column belongs into each place of the rectangle?",
+        "Which row of the column belongs in each place of the rectangle?",
         "Row `first + step` of the table, or the episode's last row, whichever is smaller.",
         "`last = torch.tensor(lengths).cumsum(0) - 1`, `first = last + 1 - torch.tensor(lengths)`, "
         "and `column[torch.minimum(first[:, None] + torch.arange(max(lengths)), last[:, None])]`.",

@@ -228,7 +228,7 @@ gaussian = Exercise(
 )
 
 
-@gaussian.case("negative log_std: deviations below 1")
+@gaussian.case("a negative log_std, so deviations below 1")
 def _():
     mean = torch.tensor([[0.5, -1.0], [2.0, 0.0], [-0.3, 1.0]], requires_grad=True)
     return mean, torch.tensor([-0.5, -1.2], requires_grad=True)
@@ -250,7 +250,7 @@ def _(draw):
 gaussian.patches(r"""
 the exp is missing
     You use the logarithm of the deviation as the deviation. Where it is negative, torch
-    complains; where it is positive, nobody does, and the noise is of the wrong size.
+    complains; where it is positive, it does not, and the noise is of the wrong size.
     - log_std.exp()
     + log_std
 
@@ -288,7 +288,7 @@ no gradient reaches log_std
     - log_std.exp()
     + log_std.detach().exp()
 
-the logarithm is taken for a negative number's sign
+the absolute value stands where exp belongs
     `abs()` makes a number positive, but it does not undo a logarithm.
     - log_std.exp()
     + log_std.abs()
@@ -442,7 +442,7 @@ only the last component counts
     + total =
 
 the sign is turned round
-    These are log-probabilities as they are. A minus belongs into the loss.
+    These are log-probabilities as they are. The minus belongs to the loss.
     - return total
     + return -total
 
@@ -706,8 +706,8 @@ def _drawn(answer, parameters) -> dict:
             if action.is_floating_point() or not 0 <= action.min() <= action.max() < n:
                 raise Wrong(
                     f"the action of component {k} is no category",
-                    f"Categories are whole numbers from 0 to {n - 1}, "
-                    f"yours begin with {short(action[:5])}.",
+                    f"Categories are whole numbers from 0 to {n - 1}, of an integer dtype; yours "
+                    f"are {action.dtype} and begin with {short(action[:5])}.",
                 )
             shares = torch.nn.functional.one_hot(rows, n).double().mean(1)
             right = component.probs.unflatten(0, (-1, EACH))[:, 0]
@@ -925,7 +925,7 @@ every category is one too high
     + (component.probs.cumsum(-1) <= u[:, None]).sum(-1) + 1
 
 the most probable category is taken, whatever the number
-    Then the luck has no say.
+    Then u changes nothing.
     - (component.probs.cumsum(-1) <= u[:, None]).sum(-1)
     + component.probs.argmax(-1)
 
@@ -959,8 +959,8 @@ choices = Exercise(
     also="`Categorical(logits=logits).perplexity().mean()` is the same; language models report it.",
     hints=(
         "From the logits to log-probabilities first; then p log p, but for forbidden actions.",
-        "`logits.log_softmax(-1)` is $-\\infty$ where an action is forbidden. Replace it there "
-        "before it is multiplied by p = 0.",
+        "`logits.log_softmax(-1)` is minus infinity where an action is forbidden. "
+        "Replace it there before it is multiplied by p = 0.",
         "`surprise = torch.where(logp.isinf(), 0.0, -logp)`, then `(logp.exp() * "
         "surprise).sum(-1).exp().mean()`.",
     ),
@@ -990,7 +990,7 @@ the mean is taken before the exponential
     + .mean().exp()
 
 a forbidden action gives NaN
-    $0 \cdot (-\infty)$ is NaN. Where the log-probability is infinite, put 0 before
+    0 times minus infinity is NaN. Where the log-probability is infinite, put 0 before
     multiplying.
     - torch.where(logp.isinf(), 0.0, -logp)
     + -logp

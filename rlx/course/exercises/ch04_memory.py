@@ -186,7 +186,7 @@ all biases are forgotten
     + h @ w_h.T
 
 the reset gate does not reach the candidate's bias
-    r multiplies all that h contributes, its bias $c_n$ included: `r * (U_n h + c_n)`.
+    r multiplies all that h contributes, its bias included: `r * h_n`.
     - r * h_n
     + r * (h_n - b_h.chunk(3)[2]) + b_h.chunk(3)[2]
 
@@ -402,7 +402,7 @@ columns are cleared instead of rows
     - torch.where(rows,
     + torch.where(fresh,
 
-a memory of several layers is not forgotten
+it works for a state (B, H) only
     `fresh[:, None]` has two dimensions, and a state (B, L, H) three: then the environments meet
     the layers. It needs as many dimensions as the state has.
     - fresh.view(-1, *[1] * (recur_state.ndim - 1))

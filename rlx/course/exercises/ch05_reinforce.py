@@ -116,8 +116,8 @@ the numbers come out in reverse order
     + gamma * (rewards[t] + later)
 
 γ is on the reward, and not on what comes later
-    You discount the step's own reward. It is the other term, G_{t+1}, that is one step
-    away.
+    You discount the step's own reward. It is the other term, the return of the next
+    step, that is one step away.
     - rewards[t] + gamma * later
     + gamma * rewards[t] + later
 
@@ -213,8 +213,8 @@ policy_gradient_loss = Exercise(
     reference=plain.policy_gradient_loss,
     target="rlx.functional.policy_gradient_loss",
     train=_with_a_baseline,
-    also='`torch.nn.functional.cross_entropy(logits, actions, reduction="none")` is minus the log- '
-    "probability of a category: weighed by advantages, its mean is this loss.",
+    also='`torch.nn.functional.cross_entropy(logits, actions, reduction="none")` is minus the '
+    "log-probability of a category: weighed by advantages, its mean is this loss.",
     hints=(
         "An optimizer makes the loss smaller. We want log-probabilities of good actions larger.",
         "Weigh the log-probability of each step by its advantage, average, and turn the sign "
@@ -264,7 +264,7 @@ every log-probability meets the sum of all advantages
 
 a gradient flows through the advantages
     The value is right. But the advantages may come from a network, a value head say, and
-    then this loss would also push *them* about. They are measurements here:
+    then this loss would also change *them*. They are measurements here:
     `advantages.detach()`.
     - .detach()
     +
@@ -293,7 +293,7 @@ the log-probabilities are detached, not the advantages
     + logprobs.detach() * advantages
 
 no gradient is left
-    The whole product is detached, so the optimizer has nothing to go by. Only the
+    The whole product is detached, so the optimizer has nothing to follow. Only the
     advantages are constants.
     - (logprobs * advantages.detach())
     + (logprobs * advantages).detach()
@@ -560,7 +560,7 @@ the fraction is turned upside down
     + gradients.mean(dim=0).pow(2).sum() / gradients.var(dim=0).sum()
 
 the spread is averaged over the P numbers
-    $\lVert g_i - \bar g \rVert^2$ is a sum of P squares.
+    The squared length of g_i - mean is a sum of P squares.
     - var(dim=0).sum()
     + var(dim=0).mean()
 

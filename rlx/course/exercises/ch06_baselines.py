@@ -404,7 +404,7 @@ explained_variance.mistake(
     ),
 )
 explained_variance.mistake(
-    "the variance of the values is below the line",
+    "the variance of the values is in the denominator",
     "What is to be explained are the returns: Var G belongs there. Or have the two arguments "
     "changed places?",
     ("torch.var_mean(returns, correction=0)", "torch.var_mean(values, correction=0)"),
@@ -431,7 +431,7 @@ explained_variance.mistake(
     ("torch.zeros_like(total) if total == 0 else 1 - residual / total", "1 - residual / total"),
 )
 explained_variance.mistake(
-    "a small number below the line stands in for the case of equal returns",
+    "a small number in the denominator stands in for the case of equal returns",
     "With 1e-8 there, equal returns give 1, or minus some hundred million. Look whether they vary "
     "first.",
     (
@@ -468,7 +468,7 @@ explained_variance.mistake(
 )
 explained_variance.mistake(
     "it cannot fall below 0",
-    "Below 0 is the news that subtracting V makes things worse. Do not clip it.",
+    "A number below 0 says that subtracting V makes things worse. Do not clip it.",
     ("1 - residual / total", "(1 - residual / total).clamp(min=0)"),
 )
 explained_variance.mistake(
@@ -581,8 +581,8 @@ optimal_baseline.mistake(
 )
 optimal_baseline.mistake(
     "scores that are all 0 give 0",
-    "A small number below the line gives 0 where no score has a length. Asked for is the mean of "
-    "the returns, as the most careful guess.",
+    "A small number in the denominator gives 0 where no score has a length. Asked for is the mean "
+    "of the returns, as the most careful guess.",
     ("return returns.mean()", "return 0 * returns.mean()"),
 )
 optimal_baseline.mistake(
@@ -721,7 +721,7 @@ leave_one_out.mistake(
 )
 leave_one_out.mistake(
     "the sum of the others is divided by one too many",
-    "The row itself is not in the sum, so it does not count below the line either: n - 1.",
+    "The row itself is not in the sum, so it does not count in the denominator either: n - 1.",
     ("returns[others].mean()", "returns[others].sum() / (1 + others.sum())"),
 )
 leave_one_out.mistake(
