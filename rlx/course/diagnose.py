@@ -63,12 +63,13 @@ def known(exercise: Exercise, trials: list[Trial]) -> tuple[Mistake, Trial] | No
     mistake, shown = best
     others = [behaviour(exercise, m.coding, False) for m in exercise.mistakes if m is not mistake]
 
-    def first(t: Trial) -> tuple[bool, bool, bool, int]:
-        """A wrong number shows more than a wrong gradient, and that more than an error; one that
-        no other mistake makes of these inputs shows more than one that several do."""
+    def first(t: Trial) -> tuple[bool, ...]:
+        """A wrong number shows more than a wrong gradient, and that more than an error; inputs that
+        can be written down, and what no other mistake makes of them, show more."""
         k = next(k for k, other in enumerate(trials) if other is t)
         by_several = k < by_hand and any(alike(t.found, does[k]) for does in others)
-        return bool(t.found.error), not t.wrong_values, k >= by_hand, by_several
+        long = any(" of shape " in short(value) for value in t.found.inputs.values())
+        return bool(t.found.error), not t.wrong_values, k >= by_hand, long, by_several
 
     return mistake, min(shown, key=first)
 
@@ -244,7 +245,7 @@ def _difference(name: str | None, want: Any, got: Any, place: tuple, said: str =
     if place and x is not None and x.size > 1:
         flag = truths(want)
         both = said.format(*(bool(v[place]) if flag else short(float(v[place])) for v in (x, y)))
-        return f"{at(place)}{f' of {of}' if of else ''} {both}."
+        return f"{at(place, want)}{f' of {of}' if of else ''} {both}."
     both = said.format(short(want), short(got))
     if isinstance(want, list) and isinstance(got, (list, tuple)) and len(want) != len(got):
         if len(both) > 80:
@@ -262,13 +263,15 @@ def _side_by_side(
     rows = [_cells(value) for value in (want, got)]
     if any(cells is None for cells in rows) or max(map(len, rows)) < 2:
         return None
+    x, y = numbers(want), numbers(got)
+    if x is not None and y is not None and x.shape[1:] != y.shape[1:] and len(x) != len(y):
+        return None
     shown = {}
     for key, value in inputs.items():
         cells = _cells(value)
         if cells and len(cells) == len(rows[0]) and _row_by_row(exercise, key, name):
             shown[key] = cells
     shown |= {"should be": rows[0], "yours": rows[1]}
-    x, y = numbers(want), numbers(got)
     if x is not None and y is not None and x.shape == y.shape:
         same = close(x, y).reshape(len(x), -1).all(1)
         if same.any():

@@ -272,10 +272,10 @@ def _words(trial: Trial) -> Said:
         return f"it is of class {y}, not {x}", f"Expected is torch's `{x}`."
     if len(a) > 1 and sorted(a) == sorted(b) and isinstance(trial.expected.value, list):
         order = "in reverse order" if a == b[::-1] else "in another order"
-        return f"the entries are {order}", "They are the right ones."
+        return f"the entries are {order}", "They are the right ones, but not each in its own place."
     if " of " in name:  # "the dtype of observations"
         return f"{name} is {y}, not {x}", "It should be as that of what comes in."
-    return f"{name or 'the result'} should be {x!r}, yours is {y!r}", (
+    return f"{called(name) if name else 'the result'} should be {x!r}, yours is {y!r}", (
         "Work it out by hand for the inputs below."
     )
 
@@ -358,7 +358,7 @@ def _flag(trial: Trial) -> Said:
             where_, place = "", ()
             if x.ndim:
                 place = tuple(int(k) for k in np.argwhere(~close(x, y))[0])
-                where_ = f" in {at(place)}"
+                where_ = f" in {at(place, a)}"
             got = bool(y[place]) if y[place] in (0, 1) else short(b)
             if " " in name and not where_ and isinstance(got, bool):
                 # What an exercise asks about many results: "is every row in each pass"
@@ -412,7 +412,7 @@ def _value(trial: Trial) -> Said:
     of = f" of {what}" if name else ""
     a, b = (short(float(v[place])) for v in (x, y))
     return (
-        f"{at(place)}{of} should be {a}, yours is {b}",
+        f"{at(place, want)}{of} should be {a}, yours is {b}",
         f"The shape is right, and {share}. Work this one out by hand for the inputs below.",
     )
 
@@ -422,8 +422,11 @@ def called(name: str) -> str:
     return f"part {name}" if name.startswith("[") else name
 
 
-def at(place: tuple) -> str:
-    return f"row {place[0]}" if len(place) == 1 else f"entry {list(place)}"
+def at(place: tuple, leaf: Any) -> str:
+    """A place in a part: tensors of one dimension have rows, lists and arrays entries."""
+    if len(place) > 1:
+        return f"entry {list(place)}"
+    return f"{'row' if isinstance(leaf, Tensor) else 'entry'} {place[0]}"
 
 
 def first_difference(found: Observed, expected: Observed) -> tuple[str | None, tuple]:
@@ -470,7 +473,7 @@ def _gradient(trial: Trial) -> Said:
         )
     for (name, a), (_, b) in zip(leaves(expected.value), leaves(found.value)):
         if isinstance(a, Tensor) and isinstance(b, Tensor) and a.requires_grad != b.requires_grad:
-            what = name or "the result"
+            what = called(name) if name else "the result"
             if b.requires_grad:
                 return f"{what} asks for a gradient", (
                     "None of the inputs does here: no `requires_grad`, no parameter of its own."

@@ -403,8 +403,8 @@ columns are cleared instead of rows
     + torch.where(fresh,
 
 it works for a state (B, H) only
-    `fresh[:, None]` has two dimensions, and a state (B, L, H) three: then the environments meet
-    the layers. It needs as many dimensions as the state has.
+    A state may have one dimension, (B,), or three, (B, L, H), and `fresh[:, None]` has two: then
+    rows meet what they do not belong to. It needs as many dimensions as the state has.
     - fresh.view(-1, *[1] * (recur_state.ndim - 1))
     + fresh[:, None]
 

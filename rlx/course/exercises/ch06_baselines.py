@@ -98,7 +98,7 @@ baselined_loss.mistake(
 )
 baselined_loss.mistake(
     "a gradient flows into the values",
-    "The number is right. But this loss is there for the policy: it would push V about so that the "
+    "The number is right. But this loss is there for the policy: it would move V so that the "
     "loss falls, away from the returns. Only the value loss may train V: `.detach()`.",
     ("advantages.detach()", "advantages"),
 )
@@ -125,7 +125,7 @@ baselined_loss.mistake(
 )
 baselined_loss.mistake(
     "the values are added",
-    "What was expected is taken off, not put on top.",
+    "What was expected is subtracted, not added.",
     ("returns - values", "returns + values"),
 )
 baselined_loss.mistake(
@@ -240,7 +240,7 @@ value_loss.mistake(
 )
 value_loss.mistake(
     "the deviation is not used",
-    "With returns of some hundreds the loss begins at some ten thousands, and drowns the policy's "
+    "With returns of some hundreds the loss begins at some ten thousands, far above the policy's "
     "loss beside it. Divide the error by the deviation.",
     (" / deviation", ""),
 )
