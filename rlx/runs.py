@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from rlx import checkpoint, seeding
 from rlx.algos.base import Algorithm
+from rlx.bars import bar
 from rlx.seeding import undisturbed
 from rlx.training import History, iterate
 
@@ -93,17 +93,16 @@ def repeat(
     results = {s: _read(f, options) for s, f in files.items() if f is not None and f.exists()}
     failures: dict[int, str] = {}
     todo = [(make, seed, options, files[seed]) for seed in seeds if seed not in results]
-    bar = tqdm(total=len(seeds), initial=len(results), unit="seed", disable=not progress)
-    with bar:
+    with bar(total=len(seeds), initial=len(results), unit="seed", disable=not progress) as shown:
         try:
             for seed, result, failure in _here(todo) if jobs == 1 else _there(todo, jobs):
                 if failure is None:
                     results[seed] = result
                 else:
                     failures[seed] = failure
-                bar.update()
+                shown.update()
         except KeyboardInterrupt:
-            bar.write(f"Interrupted: {len(results)} of {len(seeds)} seeds are done.")
+            shown.write(f"Interrupted: {len(results)} of {len(seeds)} seeds are done.")
     if failures:
         first = next(iter(failures))
         if len(failures) == len(seeds):

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from rlx import checkpoint as checkpoints
 from rlx import seeding
 from rlx.algos.base import Algorithm
+from rlx.bars import bar
 
 Metrics = dict[str, float]
 Callback = Callable[[Algorithm, Metrics], object]  # one that returns True ends the run
@@ -133,21 +133,21 @@ def train(algorithm: Algorithm, *, progress: bool = True, **options: Any) -> His
     learned, and calling `train` again goes on."""
     history = History()
     updates, total = iterate(algorithm, **options), options.get("updates")
-    with tqdm(total=total, unit="update", disable=not progress, mininterval=0.5) as bar:
+    with bar(total=total, unit="update", disable=not progress, mininterval=0.5) as shown:
         try:
             for metrics in updates:
                 history.append(metrics)
                 rate = metrics["steps"] / max(metrics["seconds"], 1e-9)
-                bar.set_postfix_str(
+                shown.set_postfix_str(
                     f"return {metrics['running_return']:.1f}, length {metrics['length']:.0f}, "
                     f"{rate:,.0f} steps/s",
                     refresh=False,
                 )
-                bar.update()
+                shown.update()
         except KeyboardInterrupt:
             where = options.get("checkpoint")
             saved = where is not None and Path(where).exists()
-            bar.write(
+            shown.write(
                 f"Interrupted after {algorithm.updates} updates. The policy keeps what it has "
                 "learned: call train again to go on"
                 + (f", or with resume=True from the last checkpoint, {where}." if saved else ".")

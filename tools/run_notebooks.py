@@ -97,9 +97,11 @@ def written(notebook):
 
 
 def only_widget(output):
-    """Is it of no use without a kernel, as sliders are? (The picture below them is.)"""
+    """Is it of no use without a kernel, as sliders are? (The picture below them is.) Or a progress
+    bar, which says how long it took?"""
     data = output.get("data", {})
-    return WIDGET_VIEW in data and "text/html" not in data
+    shown = data.get("text/html", "")
+    return (WIDGET_VIEW in data and not shown) or 'class="rlx-bar"' in "".join(shown)
 
 
 def normalise_output(output, count):

@@ -1,0 +1,48 @@
+"""Progress bars: tqdm's. In a notebook they are HTML, which is saved with it and can be read
+without a kernel; tqdm's own are widgets there, and dead once their kernel is gone."""
+
+from __future__ import annotations
+
+import html
+import io
+from typing import Any
+
+from tqdm.std import tqdm
+
+
+def bar(**options: Any) -> tqdm:
+    """A progress bar that fits where we are. `options` are tqdm's."""
+    try:
+        notebook = hasattr(get_ipython(), "kernel")  # a name that IPython adds to Python's own
+    except NameError:
+        notebook = False
+    return (Page if notebook else tqdm)(**options)
+
+
+class Page(tqdm):
+    """A bar that a notebook displays, and then displays anew in the same place."""
+
+    def __init__(self, **options: Any) -> None:
+        self.place = None
+        super().__init__(file=io.StringIO(), **options)  # nothing is printed
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        from IPython.display import display
+
+        text = self.text()
+        size = f'value="{self.n}" max="{self.total or self.n or 1}"'
+        drawn = f'<progress aria-label="{html.escape(self.unit)}s done" {size}></progress>'
+        line = f'<div class="rlx-bar">{drawn} {html.escape(text)}</div>'
+        shown = {"text/html": line, "text/plain": text}
+        if self.place is None:
+            self.place = display(shown, raw=True, display_id=True)
+        else:
+            self.place.update(shown, raw=True)
+
+    def text(self) -> str:
+        """Such as `3 of 10 seeds, 00:02, 00:05 to go`."""
+        parts = ["{n_fmt}" + (" of {total_fmt}" if self.total else "") + " {unit}s", "{elapsed}"]
+        if self.initial < self.n < (self.total or 0):
+            parts.append("{remaining} to go")
+        how = ", ".join(parts) + "{postfix}"
+        return self.format_meter(**{**self.format_dict, "bar_format": how})
