@@ -191,10 +191,12 @@ function duel(name, {opponent, player, layers}) {
     };
     root.court = court;
     root.onclick = () => { root.focus({preventScroll: true}); start(); };
-    root.onblur = () => { if (playing) stop(`${score()}. Click to go on.`); };
+    root.onblur = () => { if (playing) stop(`${score()}. Click, or press Enter, to go on.`); };
     // JupyterLab listens further out, and would take an arrow for a way to the next cell.
     root.onkeydown = event => {
-      if (['Tab', 'Escape'].includes(event.key)) return root.blur();
+      // Not blur() for Tab: JupyterLab would take the focus, and Tab would go round in this cell.
+      if (event.key === 'Tab') return;
+      if (event.key === 'Escape') return root.blur();
       event.stopPropagation();
       if (event.key === 'Enter') start();
       if (event.key in KEYS) pressed[KEYS[event.key]] = 1;
@@ -205,7 +207,7 @@ function duel(name, {opponent, player, layers}) {
       if (event.key in KEYS) pressed[KEYS[event.key]] = 0;
     };
     draw(canvas, court);
-    say('Click here. ← → move, ↑ or the space bar jumps. You are on the right.');
+    say('Click here, or press Enter. ← → move, ↑ or the space bar jumps. You are on the right.');
   }
 }
 

@@ -110,7 +110,26 @@ def test_it_is_played_by_keyboard_at_thirty_steps_a_second(scratch, screenshots)
     for key in ("ArrowUp", "ArrowDown", "ArrowLeft", " "):
         page.keyboard.press(key)
     assert page.evaluate(cell) == active
+    expect(duel).to_be_focused()
     page.wait_for_timeout(3500)
     assert 28 < float(duel.get_attribute("data-fps")) < 32
     notebook.wait_until_idle(30)
     page.screenshot(path=screenshots / "duel.png")
+
+
+def test_tab_goes_past_it_and_enter_begins(scratch):
+    notebook = scratch("from rlx.course import CourseMap, Duel\nDuel()", "CourseMap('notebooks')")
+    notebook.run_all()
+    page, duel = notebook.page, notebook.panel.locator("[data-duel]")
+    duel.focus()
+    page.keyboard.press("Tab")
+    expect(notebook.panel.locator("table a").first).to_be_focused()
+    duel.focus()
+    page.keyboard.press("Enter")
+    began = page.evaluate(X)
+    page.keyboard.down("ArrowRight")
+    page.wait_for_timeout(500)
+    page.keyboard.up("ArrowRight")
+    assert page.evaluate(X) > began
+    page.keyboard.press("Tab")  # which ends the game for now
+    expect(duel).to_contain_text("to go on")
