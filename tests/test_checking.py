@@ -1,5 +1,6 @@
 """What `check` says of answers that are no declared mistake, and what it shields them from."""
 
+import html
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from rlx.course.card import Card
 from rlx.course.checking import examine
 from rlx.course.exercise import EXERCISES, Exercise, load, source
 from rlx.course.observe import OutOfTime, time_limit
-from rlx.course.progress import folder, record
+from rlx.course.progress import counts, folder, record
 from rlx.course.words import short, table
 
 
@@ -350,15 +351,27 @@ def test_hints_come_one_at_a_time(doubled, capsys):
         hint("twice")
     said = capsys.readouterr().out
     assert [said.count(word) for word in ("One.", "Two.", "Three.")] == [1, 1, 2]
+    assert [said.count(word) for word in ("next one", "if you give up")] == [2, 1]
+
+
+def test_whoever_has_seen_all_hints_may_see_a_solution(doubled, monkeypatch):
+    cards = []
+    monkeypatch.setattr(checking_module, "show", cards.append)
+    for _ in range(5):
+        hint("twice")
+    folded = "<details><summary>A solution</summary>"
+    assert [folded in card._repr_html_() for card in cards] == [False, False, False, True, True]
+    assert doubled.library in html.unescape(cards[-1]._repr_html_())
+    assert counts(folder(), "twice") == {"checks": 0, "hints": 3}
 
 
 def test_progress_is_a_file_for_each_exercise(doubled, home):
     assert record("twice") == []
     assert set(json.loads((folder() / "twice.json").read_text())) == {"passed"}
     assert [path.name for path in (home / "progress").iterdir()] == ["twice.json"]
-    html = progress()._repr_html_()
-    assert "✓ twice" in html
-    assert "1 of" in html
+    page = progress()._repr_html_()
+    assert "✓ twice" in page
+    assert "1 of" in page
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")

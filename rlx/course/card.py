@@ -65,8 +65,10 @@ class Card:
             f'style="font-size: 85%; overflow-x: auto">{html.escape(text)}</pre></div>'
             for title, text in self.sources
         )
+        beside = len(self.sources) > 1
+        title = f"Yours beside {self.sources[1][0]}" if beside else "A solution"
         return (
-            f"<details><summary>Yours beside {html.escape(self.sources[1][0], False)}</summary>"
+            f"<details><summary>{html.escape(title, False)}</summary>"
             f'<div style="display: flex; flex-wrap: wrap; gap: 12px">{parts}</div></details>'
         )
 

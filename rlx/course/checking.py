@@ -46,14 +46,22 @@ def check(answer: Callable, name: str | None = None, required: bool = False) -> 
 
 
 def hint(name: str | Callable) -> None:
-    """Show the next hint of an exercise: three, from a nudge to nearly the answer."""
+    """Show the next hint of an exercise: three, from a nudge to nearly the answer. Whoever asks
+    once more has given up, and gets a solution, behind a fold."""
     load()
     exercise = find(getattr(name, "__name__", name))
-    shown = _hints_shown[exercise.name] = min(_hints_shown.get(exercise.name, 0) + 1, 3)
+    asked_for = _hints_shown[exercise.name] = _hints_shown.get(exercise.name, 0) + 1
+    shown = min(asked_for, 3)
     progress.count(exercise.name, hints=shown)
     title = f"hint {shown} of {len(exercise.hints)}"
-    more = "" if shown == 3 else f'`hint("{exercise.name}")` again for the next one.'
-    show(Card(exercise.name, title, [exercise.hints[shown - 1]], [more] if more else [], "hint"))
+    more = "for the next one" if shown < 3 else "if you give up: it shows a solution"
+    note = f'`hint("{exercise.name}")` again {more}.'
+    if asked_for > 3:
+        note = "A solution is below. Read it, close it, and write your own."
+    card = Card(exercise.name, title, [exercise.hints[shown - 1]], [note], "hint")
+    if asked_for > 3:
+        card.sources = [_another(exercise)]
+    show(card)
 
 
 _hints_shown: dict[str, int] = {}  # in this kernel
