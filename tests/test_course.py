@@ -37,7 +37,7 @@ from rlx.course import (
 )
 from rlx.course.card import KINDS
 from rlx.course.exercise import load
-from rlx.course.picture import COLOURS, INK, ink_on, svg_curve, ticks
+from rlx.course.picture import COLOURS, INK, bright, ink_on, svg_curve, ticks
 from rlx.course.plots import cross_play
 from rlx.course.predict import Guess
 from rlx.course.progress import (
@@ -460,6 +460,23 @@ def test_the_curve_is_svg_whatever_the_numbers_are():
         assert "nan" not in ET.tostring(root, encoding="unicode").replace("nan-", "")
 
 
+def test_nothing_of_the_curve_lies_on_its_border():
+    labels = ("steps", "return", "dots", "line")
+    root = ET.fromstring(svg_curve([5_000, 40_000], [-1300, -150], [-1300, -700], labels=labels))
+    texts = {e.text: e for e in root.iter("{http://www.w3.org/2000/svg}text")}
+    last = float(texts["40,000"].get("x"))  # its middle; seven characters of 13 px are 45 wide
+    assert last + 23 < float(root.get("width"))
+    dots = [float(e.get("cy")) for e in root.iter("{http://www.w3.org/2000/svg}circle")][:2]
+    assert max(dots) < float(root.get("height")) - 46 - 5  # above the axis
+
+
+def test_bright_frames_are_turned_on_a_dark_page():
+    white = np.full((40, 60, 3), 255, dtype=np.uint8)
+    white[20:30, 20:40] = 0  # a cart
+    assert bright(white)
+    assert not bright(255 - white)
+
+
 def test_ticks_are_round_and_inside():
     assert ticks(0, 500).tolist() == [0, 100, 200, 300, 400, 500]
     assert ticks(-1600, 0).tolist() == [-1500, -1000, -500, 0]
@@ -546,6 +563,32 @@ def test_a_knob_redraws_and_what_is_saved_is_the_newest_picture(notebook):
     knob.sliders["gamma"].value = 0.1 + 0.2
     assert drawn[-1] == (0.3, 3)
     assert knob.sliders["gamma"].readout_format == ".1f"
+
+
+def test_a_knob_draws_two_pictures_and_of_these_only_what_was_moved(notebook):
+    drawn = []
+
+    def left(gamma):
+        drawn.append(("left", gamma))
+        return Picture("<svg/>", f"gamma is {gamma}")
+
+    def right(n, gamma):
+        drawn.append(("right", n, gamma))
+        return Picture("<svg/>", f"n is {n}, gamma {gamma}")
+
+    knob = Knob(left, right, gamma=(0.0, 1.0, 0.1, 0.5), n=(1, 9, 1, 3))
+    knob._ipython_display_()
+    assert drawn == [("left", 0.5), ("right", 3, 0.5)]
+    knob.sliders["n"].value = 4
+    assert drawn[2:] == [("right", 4, 0.5)]
+    knob.sliders["gamma"].value = 0.6
+    assert drawn[3:] == [("left", 0.6), ("right", 4, 0.6)]
+    shown = notebook[1]
+    assert re.findall('alt="([^"]*)"', shown["text/html"]) == ["gamma is 0.6", "n is 4, gamma 0.6"]
+    assert shown["text/plain"] == "[picture: gamma is 0.6] [picture: n is 4, gamma 0.6]"
+    assert shown["text/html"].count("To move gamma, n, run this cell") == 1
+    with pytest.raises(TypeError, match="left asks for gamma, and no slider is named so"):
+        Knob(left, g=(0, 1, 1, 0))
 
 
 def luminance(colour):

@@ -4,7 +4,9 @@ import re
 
 # Read by nbval (conftest.py) and by the test that runs chapters in a browser.
 SANITIZED = {
-    r' style="[^"]*"': "",  # what is said, not how it looks
+    # What is said, not how it looks.
+    r' style="[^"]*"': "",
+    r"(?s)<style>.*?</style>": "",
     # A picture is compared by what it says in words: its pixels depend on the machine's fonts.
     r' src="data:image/[^"]*"': "",
     # The library's source, beside the learner's after a right answer: it may change.

@@ -15,7 +15,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from rlx.algos.base import Algorithm
-from rlx.course.picture import WIDGET, Picture, asleep, svg_curve
+from rlx.course.picture import WIDGET, Picture, asleep, bright, svg_curve
 from rlx.course.progress import busy
 from rlx.course.watch import rendered
 from rlx.play.loop import collect, reset
@@ -199,8 +199,10 @@ class Panel(View):
         beside = f'<div style="flex: 1 1 380px; max-width: 620px">{curve}</div>'
         if self.playing:
             encoded = base64.b64encode(self.playing.frame()).decode()
+            turned = " rlx-bright" if self.playing.bright else ""
             beside += (
-                '<img class="newest" decoding="sync" alt="the newest agent, playing" width="240" '
+                f'<img class="newest{turned}" decoding="sync" alt="the newest agent, playing" '
+                'width="240" '
                 f'style="align-self: start" src="data:image/jpeg;base64,{encoded}">'
             )
         beside = f'<div style="display: flex; flex-wrap: wrap; gap: 12px">{beside}</div>'
@@ -234,7 +236,7 @@ class Playing:
     """The newest policy in an environment of its own, a few steps from one picture to the next."""
 
     def __init__(self, algorithm: Algorithm) -> None:
-        self.policy, self.carry = algorithm.policy, None
+        self.policy, self.carry, self.bright = algorithm.policy, None, False
         self.envs = rendered(algorithm.agent).envs
 
     def frame(self, steps: int = 4) -> bytes:
@@ -246,7 +248,8 @@ class Playing:
             _, self.carry = collect(
                 self.envs, self.policy, self.carry, steps, dry=True, greedy=True
             )
-        picture = Image.fromarray(self.envs.env.render())
+        frame = self.envs.env.render()
+        picture, self.bright = Image.fromarray(frame), bright(frame)
         picture.thumbnail((240, 240))
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG")

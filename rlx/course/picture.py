@@ -17,7 +17,13 @@ INK = COLOURS[-1]
 # Pictures have no ground of their own. On a dark page they are turned light; where a page drops
 # styles, the colours above can be read on either.
 DARK = '[data-jp-theme-light="false"], [data-theme="dark"], .vscode-dark'
-STYLE = f"<style>:is({DARK}) .rlx-plot {{filter: invert(1) hue-rotate(180deg)}}</style>"
+# In a narrow window JupyterLab breaks what is printed in the middle of words, and so of tables:
+# there it is made smaller, and what is still too wide can be scrolled.
+STYLE = f"""<style>
+:is({DARK}) :is(.rlx-plot, .rlx-bright) {{filter: invert(1) hue-rotate(180deg)}}
+@media (max-width: 1000px) {{.jp-OutputArea-output pre {{
+font-size: calc(0.8 * var(--jp-code-font-size)) !important; word-break: normal;
+white-space: pre; overflow-x: auto}}}}</style>"""
 # What stands beside widgets is saved with the notebook, and stays when they have no kernel: then
 # the widgets' place is hidden, and `asleep` says how to get them back.
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -41,9 +47,7 @@ class Picture:
             kind, data = "svg+xml", self.drawn.encode()
         else:
             clear(self.drawn)
-            buffer = io.BytesIO()
-            self.drawn.savefig(buffer, format="png", metadata={"Software": None}, transparent=True)
-            kind, data = "png", buffer.getvalue()
+            kind, data = "png", png(self.drawn)
         return image(data, kind, self.alt)
 
     def __repr__(self) -> str:
@@ -52,6 +56,20 @@ class Picture:
     def bundle(self, more: str = "") -> dict[str, str]:
         """What a notebook displays, `more` HTML beneath it."""
         return {"text/html": self._repr_html_() + more, "text/plain": repr(self)}
+
+
+def png(figure) -> bytes:
+    """A matplotlib figure without a ground. `savefig` does it as well, but draws it twice for the
+    sake of its layout, which takes too long while a slider is moved."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    for part in (figure, *figure.axes):
+        part.patch.set_visible(False)
+    canvas, buffer = FigureCanvasAgg(figure), io.BytesIO()
+    canvas.draw()
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).save(buffer, "png", compress_level=3)
+    return buffer.getvalue()
 
 
 def asleep(text: str) -> str:
@@ -86,6 +104,12 @@ def clear(figure) -> None:
             part.get_frame().set_facecolor("none")
 
 
+def bright(frame) -> bool:
+    """Is an environment's picture, (height, width, 3), mostly white? Then it is turned, too, on a
+    dark page."""
+    return bool(np.median(frame) > 240)
+
+
 def ink_on(ground) -> str:
     """White or (nearly) black, whichever can be read on a colour: with 4.5 to 1 at least.
 
@@ -118,7 +142,7 @@ def svg_curve(
 
     matplotlib takes a hundred times as long, which matters while training runs beside it."""
     width, height = size
-    left, right, top, bottom = 62, width - 14, 30, height - 46
+    left, right, top, bottom = 62, width - 24, 30, height - 46
     x, dots, line = (np.asarray(values, dtype=float) for values in (x, dots, line))
     if len(x) > 400:  # no more than there are pixels to show them
         keep = np.linspace(0, len(x) - 1, 400).astype(int)
@@ -126,7 +150,8 @@ def svg_curve(
     heights = np.concatenate([dots, line, [goal if goal is not None else np.nan]])
     heights = heights[np.isfinite(heights)]
     low, high = min(0.0, heights.min(initial=0)), max(0.0, heights.max(initial=0))
-    high = high + 0.06 * (high - low or 1)
+    margin = 0.06 * (high - low or 1)
+    low, high = low - margin * (low < 0), high + margin
     far = float(x[-1]) * 1.02 if len(x) else 1.0
 
     def across(value):
@@ -152,7 +177,7 @@ def svg_curve(
         )
     parts += [
         f'<circle cx="{across(a):.1f}" cy="{up(b):.1f}" r="2.5" fill="{COLOURS[1]}" '
-        'fill-opacity="0.6"/>'
+        'fill-opacity="0.8"/>'
         for a, b in zip(x, dots)
         if np.isfinite(b)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
@@ -49,7 +50,8 @@ def curves(
     ax.set(xlabel=x.replace("steps", "environment steps"), ylabel=y_label, title=title)
     seconds = sum(history["seconds"][-1] for histories in methods.values() for history in histories)
     if np.isfinite(seconds):
-        ax.set_title(f"{seconds:.0f} s of training", loc="right", fontsize=9, color="0.4")
+        long = f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}"
+        ax.set_title(f"{long} s of training", loc="right", fontsize=9, color="0.4")
     ax.spines[["top", "right"]].set_visible(False)
     if isinstance(runs, Mapping):
         ax.legend(frameon=False)
@@ -120,15 +122,21 @@ class Knob:
     """A picture with sliders: `draw(**values)` makes it, and makes it again while one is moved.
 
         Knob(draw, gamma=(0.0, 0.99, 0.01, 0.9))      # lowest, highest, step, where it begins
+        Knob(left, right, gamma=(0.0, 0.99, 0.01, 0.9), n=(1, 9, 1, 3))
 
-    `draw` returns a `Picture`. The newest one stays in the saved notebook, without a kernel.
-    """
+    Several pictures stand side by side, or below each other where that is too wide. Each is given
+    the values that it has parameters for, and is drawn again only when one of those moves. Every
+    one is a `Picture`. The newest ones stay in the saved notebook, without a kernel."""
 
-    def __init__(self, draw: Callable[..., Picture], **ranges: tuple[float, float, float, float]):
+    def __init__(
+        self, *draws: Callable[..., Picture], **ranges: tuple[float, float, float, float]
+    ) -> None:
         import ipywidgets as widgets
 
-        self.draw, self.sliders, self.digits, self.place = draw, {}, {}, None
-        self.drawn: dict[tuple, dict] = {}  # what was moved to once costs nothing again
+        self.draws = {draw: _parameters(draw, ranges) for draw in draws}
+        self.sliders, self.digits, self.place = {}, {}, None
+        # What was moved to once costs nothing again.
+        self.drawn: dict[tuple, tuple[str, str]] = {}
         for name, (low, high, step, start) in ranges.items():
             whole = all(isinstance(number, int) for number in (low, high, step, start))
             self.digits[name] = max(map(decimals, (low, step, start)))
@@ -139,6 +147,7 @@ class Knob:
             )  # fmt: skip
             self.sliders[name].observe(self.redraw, "value")
         self.box = widgets.VBox([*self.sliders.values()])
+        self.box.add_class("rlx-knob")
 
     def shown(self) -> dict[str, str]:
         """The bundle that belongs to the sliders as they stand now."""
@@ -147,10 +156,24 @@ class Knob:
             name: round(slider.value, self.digits[name]) if self.digits[name] else slider.value
             for name, slider in self.sliders.items()
         }
-        key = tuple(values.values())
+        shown = [self.picture(draw, values) for draw in self.draws]
+        pictures = "".join(html for html, _ in shown)
+        if len(shown) > 1:
+            parts = "".join(f'<div style="{SHARE}">{html}</div>' for html, _ in shown)
+            pictures = f'<div style="display: flex; flex-wrap: wrap; gap: 8px">{parts}</div>'
+        line = asleep(f"To move {', '.join(self.sliders)}, run this cell (Shift+Enter).")
+        return {
+            "text/html": pictures + line + NAMED,
+            "text/plain": " ".join(text for _, text in shown),
+        }
+
+    def picture(self, draw: Callable[..., Picture], values: dict[str, float]) -> tuple[str, str]:
+        """What it draws for those of the values that it asks for, as HTML and as text."""
+        taken = {name: values[name] for name in self.draws[draw]}
+        key = (draw, *taken.values())
         if key not in self.drawn:
-            line = f"To move {', '.join(self.sliders)}, run this cell (Shift+Enter)."
-            self.drawn[key] = self.draw(**values).bundle(asleep(line))
+            bundle = draw(**taken).bundle()
+            self.drawn[key] = bundle["text/html"], bundle["text/plain"]
         return self.drawn[key]
 
     def redraw(self, _change=None) -> None:
@@ -164,6 +187,32 @@ class Knob:
         sliders = self.box._repr_mimebundle_()[WIDGET]
         display({WIDGET: sliders, "text/plain": f"[sliders: {', '.join(self.sliders)}]"}, raw=True)
         self.place = display(self.shown(), raw=True, display_id=True)
+
+
+# ipywidgets has no name for a slider's handle that a screen reader could say. The handles may come
+# after the picture.
+NAMED = """<script>
+for (const wait of [0, 300, 2000]) setTimeout(() => {
+  for (const handle of document.querySelectorAll('.rlx-knob .noUi-handle')) {
+    const label = handle.closest('.widget-slider').querySelector('.widget-label');
+    handle.setAttribute('aria-label', label.textContent);
+  }
+}, wait);
+</script>"""
+# Two pictures beside each other, down to a width at which their text can still be read.
+SHARE = "flex: 1 1 360px; max-width: 620px"
+
+
+def _parameters(draw: Callable[..., Picture], ranges: Mapping[str, tuple]) -> list[str]:
+    """The sliders that a function of a Knob is given: all of them, if it takes any keyword."""
+    asked = inspect.signature(draw).parameters.values()
+    if any(one.kind is one.VAR_KEYWORD for one in asked):
+        return list(ranges)
+    names = [one.name for one in asked if one.name in ranges]
+    missing = [one.name for one in asked if one.default is one.empty and one.name not in ranges]
+    if missing:
+        raise TypeError(f"{draw.__name__} asks for {missing[0]}, and no slider is named so")
+    return names
 
 
 def decimals(number: float) -> int:

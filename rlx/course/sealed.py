@@ -112,9 +112,10 @@ class Matrix:
         from IPython.display import display
 
         self.cells, children = {}, [widgets.HTML("")]
-        children += [widgets.HTML(f'<b style="font-size: 88%">{probe}</b>') for probe in KINDS]
+        children += [widgets.HTML(f'<b style="font-size: 80%">{_shy(one)}</b>') for one in KINDS]
         children.append(widgets.HTML("<b>the sealed agent</b>"))
-        small = widgets.Layout(width="34px", padding="0", margin="1px")
+        # In a narrow window the columns shrink: the whole table can be seen.
+        small = widgets.Layout(flex="1 1 0", min_width="18px", padding="0", margin="1px")
         for probe in KINDS:
             pair = []
             for passes, sign in ((True, "✓"), (False, "✗")):
@@ -130,7 +131,7 @@ class Matrix:
             row = [widgets.HTML(html.escape(name))]
             for probe in KINDS:
                 sign, tip = ("✗", "fails") if probe in fails else ("·", "passes")
-                layout = widgets.Layout(width="70px", margin="1px")
+                layout = widgets.Layout(width="auto", padding="0", margin="1px")
                 button = widgets.Button(
                     description=sign, tooltip=f"{tip} {probe}: see what it says", layout=layout
                 )
@@ -139,12 +140,15 @@ class Matrix:
             self.rows[name] = row
             children += row
         layout = widgets.Layout(
-            grid_template_columns="238px repeat(6, 81px)", align_items="center", max_width="740px"
+            grid_template_columns="minmax(84px, 238px) repeat(6, minmax(54px, 81px))",
+            align_items="center",
+            max_width="740px",
         )
         self.box = widgets.VBox([widgets.GridBox(children, layout=layout)])
         self.box.add_class("rlx-matrix")
         style = (
-            "<style>.rlx-matrix .rlx-out {opacity: 0.25} .rlx-matrix .jupyter-button "
+            "<style>.rlx-matrix .rlx-out {opacity: 0.25} .rlx-matrix .widget-html {min-width: 0} "
+            ".rlx-matrix .widget-html-content {white-space: normal} .rlx-matrix .jupyter-button "
             "{color: var(--jp-ui-font-color0)} .rlx-matrix .widget-html-content "
             "{color: var(--jp-ui-font-color0); line-height: 1.3}</style>"
         )
@@ -193,3 +197,8 @@ class Matrix:
             f"{asleep('To open its cells, run this cell (Shift+Enter).')}"
         )
         return {"text/html": text, "text/plain": self.line}
+
+
+def _shy(name: str) -> str:
+    """A long name, with the place where it may be broken."""
+    return f"{name[:-4]}&shy;{name[-4:]}" if len(name) > 8 else name

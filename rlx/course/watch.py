@@ -22,13 +22,13 @@ from torch.distributions import Bernoulli, Categorical, Distribution, Independen
 
 from rlx import envs
 from rlx.agent import Agent
-from rlx.course.picture import COLOURS, Picture
+from rlx.course.picture import COLOURS, Picture, bright
 from rlx.policy import Parametric
 from rlx.rollout import Rollout
 from rlx.seeding import undisturbed
 
 MOST_FRAMES, MOST_BYTES, FPS = 200, 1_000_000, 30
-LEFT, RIGHT = 0.11, 0.96  # edges of the plots, as parts of the width: the cursor runs between
+LEFT, RIGHT = 0.14, 0.96  # edges of the plots, as parts of the width: the cursor runs between
 TOP, BOTTOM = 0.24, 0.46  # margins above and below them, in inches
 VECTOR_ONLY = {"num_envs", "vectorization_mode", "vector_kwargs", "wrappers"}
 
@@ -93,8 +93,8 @@ class Player:
 
     def __init__(self, rollout: Rollout, plot: Picture, title: str, fps: float) -> None:
         self.rollout, self.plot, frames = rollout, plot, rollout.frames
-        last = len(rollout) - 1
-        self.title = f"{title}: return {rollout.rewards.sum():g} in {last} steps"
+        last, self.bright = len(rollout) - 1, bright(frames[0])
+        self.title = f"{title}: return {rollout.rewards.sum():.4g} in {last} steps"
         stride = max(round(fps / FPS), -(-len(frames) // MOST_FRAMES), 1)
         while True:
             self.steps = [*range(0, last, stride), last]  # the end row is always shown
@@ -126,6 +126,7 @@ class Player:
             name=name,
             first=first,
             title=html.escape(self.title),
+            bright=" rlx-bright" if self.bright else "",
             last=len(self.steps) - 1,
             plot=self.plot._repr_html_(),
             left=f"{100 * LEFT:.1f}",

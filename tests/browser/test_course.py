@@ -159,6 +159,132 @@ def test_the_player_and_the_knob_do_what_the_keyboard_says(scratch, screenshots)
     notebook.screenshot(screenshots / "player.png")
 
 
+TWO = """
+import time
+import numpy as np
+from rlx.course import Knob, Picture
+from rlx.course.plots import axes
+
+def left(lam):
+    ax = axes(2.8, xlabel="k", ylabel="weight", ylim=(0, 1))
+    ax.bar(np.arange(25), lam ** np.arange(25))
+    return Picture(ax.figure, f"left {lam:.2f}")
+
+def right(lam, n):
+    ax = axes(2.8, xlabel="x", ylabel="error", ylim=(0, 1))
+    ax.plot(np.linspace(0, lam, 101) / n)
+    return Picture(ax.figure, f"right {lam:.2f} {n}")
+
+knob, took = Knob(left, right, lam=(0.0, 1.0, 0.01, 0.5), n=(1, 64, 1, 1)), []
+draw = knob.picture
+
+def timed(*arguments):
+    began = time.process_time()
+    shown = draw(*arguments)
+    took.append(time.process_time() - began)
+    return shown
+
+knob.picture = timed
+knob
+"""
+TOOK = """print("least", 1000 * min(t for t in took if t > 0.001))"""
+
+
+def test_a_knob_draws_two_pictures_while_it_is_dragged(scratch, screenshots):
+    notebook = scratch(TWO, TOOK)
+    notebook.run_all()
+    page, panel = notebook.page, notebook.panel
+    handle = panel.locator(".rlx-knob .noUi-handle").first
+    left, right = panel.locator('img[alt^="left"]'), panel.locator('img[alt^="right"]')
+    expect(left).to_have_attribute("alt", "left 0.50")
+    assert left.bounding_box()["y"] == right.bounding_box()["y"]  # side by side
+    expect(handle).to_have_attribute("aria-label", "lam")
+
+    where = handle.bounding_box()
+    x, y = where["x"] + where["width"] / 2, where["y"] + where["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for step in range(1, 4):  # the button stays down
+        before = left.get_attribute("alt")
+        page.mouse.move(x + 20 * step, y)
+        expect(left).not_to_have_attribute("alt", before, timeout=10_000)
+    page.mouse.up()
+
+    # By keys alone: from the cell's beginning Tab leads to the sliders, and arrows move them.
+    panel.locator(".jp-CodeCell").first.locator(".cm-content").click()
+    page.keyboard.press("Escape")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if handle.evaluate("one => one === document.activeElement"):
+            break
+    expect(handle).to_be_focused()
+    active = page.evaluate(ACTIVE_CELL)
+    page.keyboard.press("Home")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(left).to_have_attribute("alt", "left 0.03", timeout=10_000)
+    expect(right).to_have_attribute("alt", "right 0.03 1", timeout=10_000)
+    expect(handle).to_have_attribute("aria-valuetext", "0.03")
+    assert page.evaluate(ACTIVE_CELL) == active
+
+    cell = panel.locator(".jp-CodeCell").nth(1)
+    notebook.run(cell)
+    # The least, because other work on the machine may make any one of them slow.
+    assert float(cell.locator(".jp-OutputArea").inner_text().split("least")[1]) < 100
+    page.screenshot(path=screenshots / "two.png")
+    page.set_viewport_size({"width": 900, "height": 1000})
+    page.wait_for_timeout(500)
+    assert left.bounding_box()["y"] < right.bounding_box()["y"]  # one below the other
+    assert page.evaluate(CUT_OFF) == []
+    assert notebook.errors() == []
+
+
+BAR = """
+import time
+from rlx.bars import bar
+
+with bar(total=5, unit="seed") as shown:
+    for _ in range(5):
+        time.sleep(0.2)
+        shown.update()
+print("ProbeObservation-v0  passed: V -1.00, 0.99, where -1.00, 1.00 is right")
+print("word " * 30)
+"""
+
+
+def test_a_bar_and_what_is_printed_can_be_read_later_and_in_a_narrow_window(scratch, screenshots):
+    notebook = scratch(BAR, KNOB.replace("def draw", "from rlx.course import *\n\ndef draw"))
+    page, panel = notebook.page, notebook.panel
+    notebook.run_all()
+    done = panel.locator(".rlx-bar")
+    expect(done).to_contain_text("5 of 5 seeds")
+    expect(done.locator("progress")).to_have_attribute("aria-label", "seeds done")
+    printed = panel.locator(".jp-OutputArea-output pre").first
+    page.set_viewport_size({"width": 900, "height": 1000})
+    page.wait_for_timeout(500)
+    probe, words = printed.evaluate(LINES)
+    assert probe <= 1 < words  # the first line fits, the second can be scrolled, and none is broken
+    page.screenshot(path=screenshots / "narrow.png")
+    notebook.reopen(without_kernel=True)
+    expect(done).to_contain_text("5 of 5 seeds")
+    assert notebook.errors() == []
+
+
+LINES = """pre => {
+  const width = text => {
+    const line = pre.cloneNode(false);
+    line.textContent = text;
+    line.style.cssText = 'width: max-content; overflow: visible';
+    pre.parentNode.append(line);
+    const found = line.getBoundingClientRect().width / pre.clientWidth;
+    line.remove();
+    return found;
+  };
+  if (getComputedStyle(pre).whiteSpace !== 'pre') throw Error('lines are broken');
+  return pre.textContent.trim().split('\\n').map(width);
+}"""
+
+
 def test_what_was_saved_is_seen_without_its_kernel(scratch, screenshots):
     notebook = scratch(MAKE, WATCH, KNOB)
     notebook.run_all()
