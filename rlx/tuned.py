@@ -72,8 +72,7 @@ SOLVED = {
 
 def settings(algo: str, recurrent: bool = False) -> dict[str, Any]:
     """The tuned options of an algorithm, and its defaults where those are as good."""
-    defaults = {name: option.default for name, option in options_of(ALGORITHMS[algo]).items()}
-    return defaults | TUNED.get((algo, recurrent), {})
+    return options_of(ALGORITHMS[algo]) | TUNED.get((algo, recurrent), {})
 
 
 def make(

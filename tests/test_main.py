@@ -1,5 +1,6 @@
 """The command line: every flag does what it says, and a user's error is one line."""
 
+import inspect
 import math
 import re
 import runpy
@@ -744,10 +745,13 @@ def test_a_default_is_that_of_the_class_unless_it_was_tuned():
 
 def test_a_subclass_has_the_options_of_all_above_it():
     class Mine(rlx.algos.TD3):
-        def __init__(self, agent, policy, *, delay=3, mine=1, **options):
-            super().__init__(agent, policy, **options)
+        delay: int = 3
+        mine: int = 1
 
-    defaults = {name: option.default for name, option in options_of(Mine).items()}
+    defaults = options_of(Mine)
+    shown = inspect.signature(Mine).parameters
+    assert list(shown) == ["agent", "policy", *defaults]
+    assert all(shown[name].default == default for name, default in defaults.items())
     assert (defaults["delay"], defaults["mine"]) == (3, 1)
     assert set(defaults) == {*options_of(rlx.algos.TD3), "mine"}
     assert {"lr", "passes", "target_noise"} < set(defaults)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from rlx import functional
-from rlx.agent import Agent
 from rlx.algos.base import WithValue
-from rlx.policy import Parametric
 
 
 class A2C(WithValue):
@@ -15,18 +13,9 @@ class A2C(WithValue):
     gives returns that bootstrap at the segment's end only.
     """
 
-    def __init__(
-        self,
-        agent: Agent,
-        policy: Parametric,
-        *,
-        n_steps: int = 16,
-        gae_lambda: float = 0.95,
-        standardize_return: bool = False,
-        **options: float,
-    ) -> None:
-        super().__init__(agent, policy, standardize_return=standardize_return, **options)
-        self.n_steps, self.gae_lambda = n_steps, gae_lambda
+    n_steps: int = 16
+    gae_lambda: float = 0.95
+    standardize_return: bool = False
 
     def update(self) -> dict[str, float]:
         runner = self.agent(self.policy)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from rlx import functional
-from rlx.agent import Agent
 from rlx.algos.base import WithValue
-from rlx.policy import Parametric
 
 
 class ActorCritic(WithValue):
@@ -17,17 +15,8 @@ class ActorCritic(WithValue):
     Monte-Carlo returns never bootstrap: an episode cut by `horizon` counts as over.
     """
 
-    def __init__(
-        self,
-        agent: Agent,
-        policy: Parametric,
-        *,
-        batch_size: int = 16,
-        horizon: int | None = None,
-        **options: float,
-    ) -> None:
-        super().__init__(agent, policy, **options)
-        self.batch_size, self.horizon = batch_size, horizon
+    batch_size: int = 16
+    horizon: int | None = None
 
     def update(self) -> dict[str, float]:
         rollout = self.agent(self.policy).episodes(self.batch_size, self.horizon, dry=True)

@@ -70,48 +70,56 @@ class Targets:
         self.moments = deque(map(tuple, state["moments"]), maxlen=self.moments.maxlen)
 
 
+def options_of(kind: type[Algorithm]) -> dict[str, Any]:
+    """What an algorithm can be told, and the defaults: its own options, and those above it."""
+    names = {name: None for one in reversed(kind.__mro__) for name in inspect.get_annotations(one)}
+    return {name: getattr(kind, name) for name in names if hasattr(kind, name)}
+
+
 class Algorithm:
     """Improves `policy` in `agent`'s environment, one `update()` after another.
 
     A subclass writes `update()`, which samples, computes a loss, calls `self.minimize(**terms)` and
-    returns `self.report(...)`: a dict of metrics under their usual names. The agent's optimizer is
-    used; if it has none, it gets Adam with learning rate `lr`, for the policy and the `critics`, if
-    there are any; or a list of one for each of these. `grad_clip` bounds the gradient's norm (0:
-    not at all). `steps`, `episodes` and `updates` count what has been done so far,
-    `recent` holds the returns of the last 100 episodes.
+    returns `self.report(...)`: a dict of metrics under their usual names. Its options are annotated
+    attributes of the class, with their defaults, besides those of the classes above it. The agent's
+    optimizer is used; if it has none, it gets Adam with learning rate `lr`, for the policy, the
+    `critics`, if there are any, and what else `build` makes. `grad_clip` bounds the gradient's norm
+    (0: not at all). `steps`, `episodes` and `updates` count what has been done so far, `recent`
+    holds the returns of the last 100 episodes.
 
     One that learns a value reads it by `value_of` and fits it by `value_loss`, which do with
     `targets` what makes them independent of the size of the returns.
     """
 
+    lr: float = 3e-3
+    grad_clip: float = 0.0
+
     counters = ("updates", "steps", "episodes", "seconds")
     entropy_reg = 0.0
 
     def __init__(
-        self,
-        agent: Agent,
-        policy: Parametric,
-        *critics: nn.Module,
-        lr: float | list[float] = 3e-3,
-        grad_clip: float = 0.0,
-        **unknown: Any,
+        self, agent: Agent, policy: Parametric, *critics: nn.Module, **options: Any
     ) -> None:
-        for name in unknown:
-            advice = did_you_mean(name, options_of(type(self)))
-            raise TypeError(f"{type(self).__name__} has no option {name}: {advice}")
-        self.agent, self.policy, self.grad_clip = agent, policy, grad_clip
-        trained = (policy, *critics)
+        known = options_of(type(self))
+        for name in options:
+            if name not in known:
+                advice = did_you_mean(name, known)
+                raise TypeError(f"{type(self).__name__} has no option {name}: {advice}")
+        vars(self).update(known | options)
+        self.agent, self.policy = agent, policy
+        built = self.build()
+        trained = dict.fromkeys([self.policy, *critics, *built], self.lr)
+        trained |= {module: rate for module, rate in built.items() if rate is not None}
         if agent.optimizer is None:
-            rates = lr if isinstance(lr, list) else [lr] * len(trained)
-            groups = {rate: {"params": [], "lr": rate} for rate in rates}
-            for module, rate in zip(trained, rates):
+            groups = {rate: {"params": [], "lr": rate} for rate in trained.values()}
+            for module, rate in trained.items():
                 groups[rate]["params"] += module.parameters()
             # fused: one kernel for a whole group, which for small networks is several times faster
             agent.optimizer = torch.optim.Adam(groups.values(), fused=True)
         driven = {id(p) for p in agent.parameters}
         for module in trained:
             if not any(id(p) in driven for p in module.parameters()):
-                name = "policy" if module is policy else type(module).__name__
+                name = "policy" if module is self.policy else type(module).__name__
                 raise ValueError(
                     f"this agent's optimizer drives another network, so this {name} would never "
                     "change: make an agent for each algorithm, or agent.optimizer = None first"
@@ -120,6 +128,21 @@ class Algorithm:
         self.seconds = 0.0  # spent in the training loop
         self.targets = Targets()
         self.recent: deque[float] = deque(maxlen=100)
+
+    def __init_subclass__(cls) -> None:
+        cls.__signature__ = None  # that of its own `__init__`
+        if "__init__" not in vars(cls):  # for `help`, and the notebook's Shift-Tab
+            kind = inspect.Parameter
+            names = [kind(name, kind.POSITIONAL_OR_KEYWORD) for name in ("agent", "policy")]
+            options = options_of(cls).items()
+            names += [kind(name, kind.KEYWORD_ONLY, default=value) for name, value in options]
+            cls.__signature__ = inspect.Signature(names)
+
+    def build(self) -> dict[nn.Module, float | None]:
+        """Make what is needed besides the policy, when the options are known.
+
+        Returns what of it is trained, with its learning rate; None: that of the policy."""
+        return {}
 
     def update(self) -> dict[str, float]:
         """Sample, improve the policy once, and return metrics."""
@@ -231,20 +254,10 @@ class WithValue(Algorithm):
     The value's loss counts `value_coef`, the mean entropy `entropy_reg`. `standardize_return`
     rescales the advantages of a batch."""
 
-    def __init__(
-        self,
-        agent: Agent,
-        policy: Parametric,
-        *,
-        gamma: float = 0.99,
-        standardize_return: bool = True,
-        value_coef: float = 0.25,
-        entropy_reg: float = 0.01,
-        **options: float,
-    ) -> None:
-        super().__init__(agent, policy, **options)
-        self.gamma, self.standardize_return = gamma, standardize_return
-        self.value_coef, self.entropy_reg = value_coef, entropy_reg
+    gamma: float = 0.99
+    standardize_return: bool = True
+    value_coef: float = 0.25
+    entropy_reg: float = 0.01
 
     def learn(self, rollout: Rollout, policy_loss: Tensor) -> dict[str, float]:
         """One gradient step: the policy's loss, the value's, and the entropy bonus. Metrics.
@@ -258,14 +271,3 @@ class WithValue(Algorithm):
         )
         explained = functional.explained_variance(values, rollout.returns)
         return {"entropy": entropy.item(), "explained_variance": explained.item(), **losses}
-
-
-def options_of(kind: type[Algorithm]) -> dict[str, inspect.Parameter]:
-    """What an algorithm can be told, by name: its own keywords, and those that it hands up."""
-    options: dict[str, inspect.Parameter] = {}
-    for one in reversed(kind.__mro__):
-        if "__init__" in vars(one):
-            for name, parameter in inspect.signature(one).parameters.items():
-                if parameter.kind is parameter.KEYWORD_ONLY:
-                    options[name] = parameter
-    return options

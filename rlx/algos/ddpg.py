@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from rlx import functional
-from rlx.agent import Agent
 from rlx.algos.offpolicy import OffPolicy, frozen
 from rlx.critics import Critic
 from rlx.policy import Parametric
@@ -25,26 +24,21 @@ class DDPG(OffPolicy):
     one of its own, `critic_lr`.
     """
 
+    critic: Parametric | None = None
+    lr: float = 1e-3
+    critic_lr: float | None = None
+
     counters = (*OffPolicy.counters, "count")
     n_critics = 1
     delay = 1  # critic steps for each of the policy's
+    count = 0  # critic steps taken
 
-    def __init__(
-        self,
-        agent: Agent,
-        policy: Parametric,
-        *,
-        critic: Parametric | None = None,
-        lr: float = 1e-3,
-        critic_lr: float | None = None,
-        **options,
-    ) -> None:
-        self.critic = critic or Critic.beside(policy, agent, self.n_critics)
-        rates = [lr, lr if critic_lr is None else critic_lr]
-        super().__init__(agent, policy, self.critic, lr=rates, **options)
-        self.target_policy = copy.deepcopy(policy).requires_grad_(False)
+    def build(self) -> dict[nn.Module, float | None]:
+        trained = super().build()
+        self.critic = self.critic or Critic.beside(self.policy, self.agent, self.n_critics)
+        self.target_policy = copy.deepcopy(self.policy).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
-        self.count = 0  # critic steps taken
+        return trained | {self.critic: self.critic_lr}
 
     def improve(self, batch: Rollout) -> dict[str, float]:
         rows, entered = self.counted(batch), batch.fresh()

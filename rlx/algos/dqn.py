@@ -5,13 +5,11 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rlx import functional
-from rlx.agent import Agent
 from rlx.algos.offpolicy import OffPolicy
 from rlx.critics import QPolicy
-from rlx.policy import Parametric
 from rlx.rollout import Rollout
 
 
@@ -24,24 +22,20 @@ class DQN(OffPolicy):
     et al., 2018, Ape-X). With a recurrent network and longer windows this is R2D2.
     """
 
-    def __init__(
-        self,
-        agent: Agent,
-        policy: Parametric,
-        *,
-        epsilon: tuple[float, float] = (1.0, 0.05),
-        epsilon_steps: int = 10_000,
-        epsilon_spread: float = 0.0,
-        **options: float,
-    ) -> None:
-        policy = policy if isinstance(policy, QPolicy) else QPolicy(policy)
-        super().__init__(agent, policy, **options)
-        self.first, last = epsilon
-        spread = torch.linspace(1, 1 + epsilon_spread, agent.num_envs)
-        last = last**spread if epsilon_spread else torch.tensor(last)
-        self.last, self.epsilon_steps = last.to(agent.device), epsilon_steps
-        policy.epsilon = torch.full_like(self.last, self.first)
-        self.target = copy.deepcopy(policy.network).requires_grad_(False)
+    epsilon: tuple[float, float] = (1.0, 0.05)
+    epsilon_steps: int = 10_000
+    epsilon_spread: float = 0.0
+
+    def build(self) -> dict[nn.Module, float | None]:
+        if not isinstance(self.policy, QPolicy):
+            self.policy = QPolicy(self.policy)
+        self.first, last = self.epsilon
+        spread = torch.linspace(1, 1 + self.epsilon_spread, self.agent.num_envs)
+        last = last**spread if self.epsilon_spread else torch.tensor(last)
+        self.last = last.to(self.agent.device)
+        self.policy.epsilon = torch.full_like(self.last, self.first)
+        self.target = copy.deepcopy(self.policy.network).requires_grad_(False)
+        return super().build()
 
     def update(self) -> dict[str, float]:
         share = min(1.0, self.steps / self.epsilon_steps)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
-from rlx.agent import Agent
 from rlx.algos.vtrace import VTrace
-from rlx.policy import Parametric
 from rlx.rollout import Rollout
 
 
@@ -24,25 +20,16 @@ class IMPALA(VTrace):
     `standardize_return` takes a weighted mean off the advantages, and rescales them.
     """
 
-    def __init__(
-        self,
-        agent: Agent,
-        policy: Parametric,
-        *,
-        rollouts: int = 1,
-        n_steps: int = 32,
-        gae_lambda: float = 0.95,
-        standardize_return: bool = False,
-        lr: float = 2e-3,
-        grad_clip: float = 0.5,
-        **options: float,
-    ) -> None:
-        # Late policies want small steps: at a rate that serves PPO, and with advantages that are
-        # standardised, CartPole with a lag of 3 is learned, and lost again.
-        options |= dict(standardize_return=standardize_return, lr=lr, grad_clip=grad_clip)
-        super().__init__(agent, policy, gae_lambda=gae_lambda, **options)
-        self.rollouts, self.n_steps = rollouts, n_steps
-        self.stream: Iterator[Rollout] | None = None
+    rollouts: int = 1
+    n_steps: int = 32
+    gae_lambda: float = 0.95
+    standardize_return: bool = False
+    # Late policies want small steps: at a rate that serves PPO, and with advantages that are
+    # standardised, CartPole with a lag of 3 is learned, and lost again.
+    lr: float = 2e-3
+    grad_clip: float = 0.5
+
+    stream = None  # of segments, once it has begun
 
     def update(self) -> dict[str, float]:
         batch = self.sample()

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from rlx.agent import Agent
 from rlx.algos.vtrace import VTrace
 from rlx.policy import Parametric
 from rlx.rollout import Rollout
@@ -23,25 +22,18 @@ class OffPAC(VTrace):
     An episode leaves after its `max_rbusage`-th pass.
     """
 
-    def __init__(
-        self,
-        agent: Agent,
-        policy: Parametric,
-        *,
-        behaviour: Parametric | None = None,
-        batch_size: int = 16,
-        horizon: int | None = None,
-        rbsize: int = 100,
-        max_rbusage: int = 5,
-        clip_rho: float = 1.0,
-        **options: float,
-    ) -> None:
-        super().__init__(agent, policy, **options)
-        self.behaviour = behaviour or policy
-        self.batch_size, self.horizon = batch_size, horizon
-        self.rbsize, self.max_rbusage, self.clip_rho = rbsize, max_rbusage, clip_rho
+    behaviour: Parametric | None = None
+    batch_size: int = 16
+    horizon: int | None = None
+    rbsize: int = 100
+    max_rbusage: int = 5
+    clip_rho: float = 1.0
+
+    def build(self) -> dict:
+        self.behaviour = self.behaviour or self.policy
         self.stored: list[Rollout] = []  # one episode each
         self.usage: list[int] = []  # how often each has served
+        return super().build()
 
     def update(self) -> dict[str, float]:
         with torch.no_grad():

@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlx.agent import Agent
 from rlx.algos.base import Algorithm
-from rlx.policy import Parametric
 from rlx.replay import Replay
 from rlx.rollout import Rollout
 
@@ -30,43 +28,36 @@ class OffPolicy(Algorithm):
     the share `tau` towards the networks they are copies of.
     """
 
-    def __init__(
-        self,
-        agent: Agent,
-        policy: Parametric,
-        *critics: nn.Module,
-        n_steps: int = 8,
-        passes: int = 8,
-        batch_size: int = 128,
-        length: int = 2,
-        burn_in: int = 0,
-        n: int | None = 1,
-        capacity: int = 100_000,
-        warmup: int = 1_000,
-        gamma: float = 0.99,
-        tau: float = 0.005,
-        **options: float,
-    ) -> None:
-        if not 0 <= burn_in < length - 1:
+    n_steps: int = 8
+    passes: int = 8
+    batch_size: int = 128
+    length: int = 2
+    burn_in: int = 0
+    n: int | None = 1
+    capacity: int = 100_000
+    warmup: int = 1_000
+    gamma: float = 0.99
+    tau: float = 0.005
+
+    def build(self) -> dict[nn.Module, float | None]:
+        if not 0 <= self.burn_in < self.length - 1:
             raise ValueError(
-                f"burn_in={burn_in} of windows of length={length}: at least one step must be left "
-                "to learn from, and the end row is none"
+                f"burn_in={self.burn_in} of windows of length={self.length}: at least one step "
+                "must be left to learn from, and the end row is none"
             )
-        if burn_in and n_steps < length - 1:
+        if self.burn_in and self.n_steps < self.length - 1:
             raise ValueError(
-                f"windows of length={length} do not fit into segments of n_steps={n_steps}: no "
-                f"window reaches across a border, so give n_steps of at least {length - 1}"
+                f"windows of length={self.length} do not fit into segments of "
+                f"n_steps={self.n_steps}: no window reaches across a border, so give n_steps of "
+                f"at least {self.length - 1}"
             )
-        if warmup > capacity:
+        if self.warmup > self.capacity:
             raise ValueError(
-                f"warmup={warmup} rows are more than the replay's capacity={capacity}: learning "
-                "would never begin"
+                f"warmup={self.warmup} rows are more than the replay's capacity={self.capacity}: "
+                "learning would never begin"
             )
-        super().__init__(agent, policy, *critics, **options)
-        self.n_steps, self.passes, self.batch_size = n_steps, passes, batch_size
-        self.length, self.burn_in, self.n = length, burn_in, n
-        self.warmup, self.gamma, self.tau = warmup, gamma, tau
-        self.replay = Replay(capacity)
+        self.replay = Replay(self.capacity)
+        return super().build()
 
     def update(self) -> dict[str, float]:
         with torch.no_grad():
@@ -90,9 +81,8 @@ class OffPolicy(Algorithm):
         """The rows to learn from, (N,) bool: no end rows, and none that only warm a memory up."""
         rows = ~batch.end
         if self.burn_in:
-            lengths = torch.tensor(batch.lengths)
-            first = (lengths.cumsum(0) - lengths).repeat_interleave(lengths).to(rows.device)
-            position = torch.arange(len(batch), device=rows.device) - first
+            position = torch.from_numpy(batch.position).to(rows.device)
+            first = torch.arange(len(batch), device=rows.device) - position
             rows &= (position >= self.burn_in) | batch.start[first]
         return rows
 

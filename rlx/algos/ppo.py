@@ -6,48 +6,28 @@ import numpy as np
 import torch
 
 from rlx import functional
-from rlx.agent import Agent
-from rlx.algos.base import Algorithm
-from rlx.policy import Parametric
+from rlx.algos.base import WithValue
 from rlx.rollout import Rollout
 
 
-class PPO(Algorithm):
+class PPO(WithValue):
     """Proximal policy optimisation with the clipped surrogate (Schulman et al., 2017).
 
     Each update plays `n_steps` in every environment, then makes `epochs` passes over the rows in
     `minibatches` parts. Recurrent policies keep sequences whole, cut into fragments of `chunk` rows
     that begin with their stored recurrent state.
     `target_kl` ends an update after the first pass over which the policy had moved that far on
-    average. `standardize_return` rescales each minibatch's advantages. The policy's first extra is
-    the value, standardised: V = μ + σ v (`Algorithm.targets`).
+    average. `standardize_return` rescales each minibatch's advantages.
     """
 
-    def __init__(
-        self,
-        agent: Agent,
-        policy: Parametric,
-        *,
-        n_steps: int = 64,
-        epochs: int = 4,
-        minibatches: int = 4,
-        chunk: int = 32,
-        clip: float = 0.2,
-        target_kl: float | None = None,
-        gamma: float = 0.99,
-        gae_lambda: float = 0.95,
-        standardize_return: bool = True,
-        value_coef: float = 0.25,
-        entropy_reg: float = 0.0,
-        **options: float,
-    ) -> None:
-        super().__init__(agent, policy, **options)
-        self.n_steps, self.epochs = n_steps, epochs
-        self.minibatches, self.chunk = minibatches, chunk
-        self.clip, self.target_kl = clip, target_kl
-        self.gamma, self.gae_lambda = gamma, gae_lambda
-        self.standardize_return = standardize_return
-        self.value_coef, self.entropy_reg = value_coef, entropy_reg
+    n_steps: int = 64
+    epochs: int = 4
+    minibatches: int = 4
+    chunk: int = 32
+    clip: float = 0.2
+    target_kl: float | None = None
+    gae_lambda: float = 0.95
+    entropy_reg: float = 0.0
 
     def update(self) -> dict[str, float]:
         rollout = self.sample()

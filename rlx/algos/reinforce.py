@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from rlx import functional
-from rlx.agent import Agent
 from rlx.algos.base import Algorithm
-from rlx.policy import Parametric
 
 
 class REINFORCE(Algorithm):
@@ -16,21 +14,11 @@ class REINFORCE(Algorithm):
     keeping the policy random. Works with feed-forward and recurrent policies alike.
     """
 
-    def __init__(
-        self,
-        agent: Agent,
-        policy: Parametric,
-        *,
-        batch_size: int = 16,
-        horizon: int | None = None,
-        gamma: float = 0.99,
-        standardize_return: bool = True,
-        entropy_reg: float = 0.01,
-        **options: float,
-    ) -> None:
-        super().__init__(agent, policy, **options)
-        self.batch_size, self.horizon, self.gamma = batch_size, horizon, gamma
-        self.standardize_return, self.entropy_reg = standardize_return, entropy_reg
+    batch_size: int = 16
+    horizon: int | None = None
+    gamma: float = 0.99
+    standardize_return: bool = True
+    entropy_reg: float = 0.01
 
     def update(self) -> dict[str, float]:
         rollout = self.agent(self.policy).episodes(self.batch_size, self.horizon, dry=True)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from rlx import functional
-from rlx.agent import Agent
 from rlx.algos.offpolicy import OffPolicy, frozen
 from rlx.critics import Critic
 from rlx.networks import boxes
@@ -39,33 +38,28 @@ class SAC(OffPolicy):
     temperature, unless these are given one of their own, `critic_lr` and `temperature_lr`.
     """
 
-    def __init__(
-        self,
-        agent: Agent,
-        policy: Parametric,
-        *,
-        critic: Parametric | None = None,
-        entropy_target: float | None = None,
-        initial_temperature: float = 1.0,
-        lr: float = 1e-3,
-        critic_lr: float | None = None,
-        temperature_lr: float | None = None,
-        **options,
-    ) -> None:
-        self.critic = critic or Critic.beside(policy, agent, 2)
-        if initial_temperature <= 0:
-            raise ValueError(
-                f"initial_temperature={initial_temperature}: it is learned as its logarithm, so it "
-                "must be above 0"
-            )
-        self.temperature = Temperature(initial_temperature, agent.device)
-        rates = [lr, *(lr if own is None else own for own in (critic_lr, temperature_lr))]
-        super().__init__(agent, policy, self.critic, self.temperature, lr=rates, **options)
+    critic: Parametric | None = None
+    entropy_target: float | None = None
+    initial_temperature: float = 1.0
+    lr: float = 1e-3
+    critic_lr: float | None = None
+    temperature_lr: float | None = None
+
+    def build(self) -> dict[nn.Module, float | None]:
+        trained = super().build()
+        self.critic = self.critic or Critic.beside(self.policy, self.agent, 2)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
-        if entropy_target is None:
-            half_widths = [torch.as_tensor(b.high - b.low) / 2 for b in boxes(agent.action_space)]
-            entropy_target = sum(float((half.log() - 1).sum()) for half in half_widths)
-        self.entropy_target = entropy_target
+        if self.initial_temperature <= 0:
+            raise ValueError(
+                f"initial_temperature={self.initial_temperature}: it is learned as its logarithm, "
+                "so it must be above 0"
+            )
+        self.temperature = Temperature(self.initial_temperature, self.agent.device)
+        if self.entropy_target is None:
+            parts = boxes(self.agent.action_space)
+            half_widths = [torch.as_tensor(box.high - box.low) / 2 for box in parts]
+            self.entropy_target = sum(float((half.log() - 1).sum()) for half in half_widths)
+        return trained | {self.critic: self.critic_lr, self.temperature: self.temperature_lr}
 
     def improve(self, batch: Rollout) -> dict[str, float]:
         rows, entered = self.counted(batch), batch.fresh()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from rlx import functional
-from rlx.agent import Agent
 from rlx.algos.ddpg import DDPG
 from rlx.networks import boxes
-from rlx.policy import Parametric
 from rlx.rollout import Rollout
 
 
@@ -22,28 +19,19 @@ class TD3(DDPG):
     The targets move at every step of the critics, and not, as in the paper, only at the policy's.
     """
 
-    n_critics = 2
+    delay: int = 2
+    target_noise: float = 0.2
+    target_clip: float = 0.5
 
-    def __init__(
-        self,
-        agent: Agent,
-        policy: Parametric,
-        *,
-        delay: int = 2,
-        target_noise: float = 0.2,
-        target_clip: float = 0.5,
-        **options,
-    ) -> None:
-        super().__init__(agent, policy, **options)
-        self.delay, self.target_noise, self.target_clip = delay, target_noise, target_clip
-        self.bounds = [
-            (torch.as_tensor(part.low), torch.as_tensor(part.high))
-            for part in boxes(agent.action_space)
-        ]
+    n_critics = 2
 
     def target_actions(self, batch: Rollout) -> tuple[Tensor, ...]:
         noise, clip = self.target_noise, self.target_clip
+        spaces = boxes(self.agent.action_space)
+        actions = zip(super().target_actions(batch), spaces)
         return tuple(
-            functional.smoothed_actions(action, low.to(action), high.to(action), noise, clip)
-            for action, (low, high) in zip(super().target_actions(batch), self.bounds)
+            functional.smoothed_actions(
+                action, action.new_tensor(box.low), action.new_tensor(box.high), noise, clip
+            )
+            for action, box in actions
         )

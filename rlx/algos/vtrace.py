@@ -5,9 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from rlx import functional
-from rlx.agent import Agent
 from rlx.algos.base import WithValue
-from rlx.policy import Parametric
 from rlx.rollout import Rollout
 
 
@@ -17,13 +15,9 @@ class VTrace(WithValue):
     Per-decision weights π/μ are clipped at `clip_rho`, which is ρ̄ and c̄ of V-trace, and the bound
     of the policy's loss; inf: not at all."""
 
-    clip_rho = 1.0
+    gae_lambda: float = 1.0
 
-    def __init__(
-        self, agent: Agent, policy: Parametric, *, gae_lambda: float = 1.0, **options: float
-    ) -> None:
-        super().__init__(agent, policy, **options)
-        self.gae_lambda = gae_lambda
+    clip_rho = 1.0
 
     def improve(self, batch: Rollout) -> dict[str, float]:
         """One gradient step; `batch` holds μ and its end rows, the evaluated copy π."""
