@@ -416,7 +416,8 @@ class Rollout:
 
     def __len__(self) -> int:
         """Number of rows."""
-        return sum(self._lengths) + len(self._appended)
+        rows = len(self._lengths) if self.vectorized else sum(self._lengths)
+        return rows + len(self._appended)
 
     def _settle(self) -> None:
         """Make columns of what `<<` has added: only now, for it would cost as much every time."""
