@@ -194,7 +194,7 @@ def _(rewards, values, end, terminated, gamma, gae_lambda):
     return advantages
 
 
-@again("n_step_returns", "the sum runs across the end of its episode")
+@again("n_step_returns", "the sum runs on into the next episode")
 def _(rewards, values, end, terminated, gamma, n=None):
     found, n = [], len(rewards) if n is None else n
     for t in range(len(rewards)):

@@ -72,7 +72,7 @@ def _(rewards, terminated, actions, critics, low, high, gamma):
     return _backup(rewards, terminated, torch.stack(q).amin(0), gamma)
 
 
-@again("td3_target", "the noise is not as large as the Box")
+@again("td3_target", "the noise is not scaled to the Box")
 def _(rewards, terminated, actions, critics, low, high, gamma):
     q = _q(critics, actions, _blur(actions), low, high)
     return _backup(rewards, terminated, torch.stack(q).amin(0), gamma)

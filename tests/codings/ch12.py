@@ -147,7 +147,7 @@ def _(a, b, statistic, level, rng):
     return _ends(statistic(_drawn(b, rng)) - statistic(_drawn(a, rng)), level)
 
 
-@again("difference_interval", "one interval each is compared by eye")
+@again("difference_interval", "the ends of two intervals are compared")
 def _(a, b, statistic, level, rng):
     low_a, high_a = _ends(statistic(_drawn(a.mean(1), rng)), level)
     low_b, high_b = _ends(statistic(_drawn(b.mean(1), rng)), level)

@@ -24,7 +24,7 @@ def _(seed, n, key):
     return (np.random.SeedSequence(seed).generate_state(n) // 2).tolist()
 
 
-@again("spawn_seeds", "a seed may have 32 bits")
+@again("spawn_seeds", "the seeds have 32 bits")
 def _(seed, n, key):
     return np.random.SeedSequence(seed, spawn_key=key).generate_state(n).tolist()
 
@@ -139,7 +139,7 @@ def _line(workers, seconds):
     return a, b
 
 
-@again("serial_share", "it is the share that is shared out")
+@again("serial_share", "it is the share that more workers shorten")
 def _(workers, seconds):
     a, b = _line(workers, seconds)
     return 1 - a / (a + b)

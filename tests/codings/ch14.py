@@ -78,7 +78,7 @@ def _(play, games):
     return np.concatenate([-points[:half], points[half:]])
 
 
-@again("both_sides", "games from the left are played, and not from there")
+@again("both_sides", "`play` is told that all games are played from the right")
 def _(play, games):
     return np.repeat([1.0, -1.0], games // 2) * play(np.arange(games) >= 0)
 

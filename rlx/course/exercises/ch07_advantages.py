@@ -336,9 +336,9 @@ there are n + 1 rewards in the sum
     - else n):
     + else n + 1):
 
-the sum runs on into the next episode
-    A sum that reaches an end row stops there, with that row's V. What stands below it belongs
-    to another episode, which the action cannot have caused.
+nothing stops a sum at an end row
+    Yours goes on past it: into the next episode, and from the table's last row back to its first.
+    A sum that reaches an end row stops there, with that row's V.
     - torch.where(end, v, rewards + gamma * returns.roll(-1))
     + rewards + gamma * returns.roll(-1)
 
@@ -374,9 +374,9 @@ V(s) is subtracted: that is an advantage
     - return returns
     + return returns - v
 
-the sum runs across the end of its episode
-    Rewards and values of the next episode are in it. At an end row it stops, and so does what
-    is carried: its own value is the last thing that counts.
+the sum runs on into the next episode
+    A sum that reaches an end row stops there, with that row's V. What stands below it belongs
+    to another episode, which the action cannot have caused.
     - torch.where(end, v, rewards + gamma * returns.roll(-1))
     + torch.cat([rewards[:-1] + gamma * returns[1:], v[-1:]])
 
@@ -499,14 +499,14 @@ gae = Exercise(
 )
 
 
-@gae.case("two steps, then terminated, gamma 0.5, lambda 0.5")
+@gae.case("two steps, then terminated, gamma 0.5, lambda 0.8")
 def _():
-    return *_table(([1.0, 2.0], [4.0, 8.0, 16.0], "terminated")), 0.5, 0.5
+    return *_table(([1.0, 2.0], [4.0, 8.0, 16.0], "terminated")), 0.5, 0.8
 
 
-@gae.case("two steps, then cut, gamma 0.5, lambda 0.5")
+@gae.case("two steps, then cut, gamma 0.5, lambda 0.8")
 def _():
-    return *_table(([1.0, 2.0], [4.0, 8.0, 16.0], "cut")), 0.5, 0.5
+    return *_table(([1.0, 2.0], [4.0, 8.0, 16.0], "cut")), 0.5, 0.8
 
 
 @gae.case("an episode that was cut before one that terminated, gamma 0.9, lambda 0.8")
@@ -811,8 +811,8 @@ lambda_weights = Exercise(
     "lambda_weights",
     chapter="07",
     reference=_lambda_weights,
-    also="The first entry of the rest is what all longer sums would have weighed together: (1 - λ) "
-    "(λ^k + λ^(k+1) + …) = λ^k. In an episode's last steps nearly all of the weight is there.",
+    also="The last weight is what all longer sums would have had together: (1 - λ) (λ^k + λ^(k+1) "
+    "+ …) = λ^k. In an episode's last steps nearly all of the weight is there.",
     hints=(
         "How much do the first weights add up to? How much is left for the last one?",
         "Sum n of them is (1 - λ) λ^(n-1), for all but the longest. Sums that would be longer all "
@@ -823,9 +823,9 @@ lambda_weights = Exercise(
 )
 
 
-@lambda_weights.case("three steps left, lambda 0.5")
+@lambda_weights.case("three steps left, lambda 0.8")
 def _():
-    return 3, 0.5
+    return 3, 0.8
 
 
 @lambda_weights.case("one step left, lambda 0.9")
@@ -864,7 +864,7 @@ the power of λ begins at 1
     - torch.arange(steps)
     + torch.arange(1, steps + 1)
 
-what is left over is not λ^(steps - 1)
+what is left over is taken for λ^steps
     Before the longest there are steps - 1 sums. Their weights add up to 1 - λ^(steps - 1).
     - gae_lambda ** (steps - 1)
     + gae_lambda ** steps
@@ -888,8 +888,8 @@ the order is turned round
     + (1 - gae_lambda) ** (steps - 1)
 
 all weights are scaled until they add up to 1
-    Then the short sums get a part of what belongs to the long ones. All that is left over is the
-    longest sum's.
+    The short sums then get a part of what belongs to the longest; and with λ = 1 you divide 0 by 0.
+    What is left over is the longest sum's own.
     - weights[-1] = gae_lambda ** (steps - 1)
     + weights = weights / weights.sum()
 """)

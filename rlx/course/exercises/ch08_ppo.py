@@ -54,22 +54,22 @@ clip_fraction = Exercise(
 )
 
 
-@clip_fraction.case("of five rows one is below and two are above")
+@clip_fraction.case("five rows, of which one is below and two are above")
 def _():
     old = torch.tensor([-1.0, -2.0, -0.5, -3.0, -1.5])
     return old + torch.tensor([0.5, 1.0, 1.1, 1.5, 3.0]).log(), old, 0.2
 
 
-@clip_fraction.case("nothing has moved")
+@clip_fraction.case("rows that have not moved")
 def _():
     old = torch.tensor([-1.0, -2.0])
     return old.clone(), old, 0.2
 
 
-@clip_fraction.case("ratios of 0.81 and 1.21: inside below, outside above")
+@clip_fraction.case("ratios of 0.81, 0.815, 0.83 and 1.21, of which only the last is outside")
 def _():
-    old = torch.tensor([-1.0, -2.0])
-    return old + torch.tensor([0.81, 1.21]).log(), old, 0.2
+    old = torch.tensor([-1.0, -2.0, -0.5, -3.0])
+    return old + torch.tensor([0.81, 0.815, 0.83, 1.21]).log(), old, 0.2
 
 
 @clip_fraction.inputs
@@ -169,19 +169,19 @@ ppo_clip_loss = Exercise(
 
 @ppo_clip_loss.case("a good and a bad action, each with a ratio inside, below and above")
 def _():
-    ratios = torch.tensor([1.1, 0.5, 2.0, 0.9, 0.5, 2.0])
+    ratios = torch.tensor([1.1, 0.5, 2.0, 0.9, 0.4, 4.0])
     old = torch.tensor([-1.0, -1.5, -2.0, -0.5, -1.0, -2.5])
     advantages = torch.tensor([1.0, 2.0, 3.0, -1.0, -2.0, -3.0])
     return (old + ratios.log()).requires_grad_(), old, advantages, 0.2, 0.3
 
 
-@ppo_clip_loss.case("the first minibatch: nothing has moved yet")
+@ppo_clip_loss.case("a first minibatch, in which nothing has moved")
 def _():
     logprobs = torch.tensor([-0.7, -0.1, -2.3])
     return logprobs.clone().requires_grad_(), logprobs, torch.tensor([2.0, -1.0, 0.5]), 0.2, 0.2
 
 
-@ppo_clip_loss.case("everything that is handed in asks for a gradient")
+@ppo_clip_loss.case("three columns that all ask for a gradient")
 def _():
     logprobs = torch.tensor([-0.1, -3.0, -1.5], requires_grad=True)
     old = torch.tensor([-0.3, -2.0, -1.6], requires_grad=True)
@@ -249,8 +249,8 @@ a gradient flows into the old log-probabilities
     + old_logprobs
 
 a gradient flows through the advantages
-    The value is right. But advantages are measurements: the loss would push the network
-    about that they come from. `advantages.detach()`.
+    The value is right. But advantages are measurements, and the loss would change the
+    network that they come from: `advantages.detach()`.
     - advantages.detach()
     + advantages
 
@@ -367,7 +367,7 @@ ppo_clip_loss.harder(
         + bounded, 0.0).mean()
 
     nothing is bounded
-        This is the loss of before.
+        This is the loss of the exercise before: a bad action may cost any amount.
         - torch.maximum(gains, 3 * advantages)
         + gains
     """,
@@ -389,30 +389,30 @@ approx_kl = Exercise(
     reference=_approx_kl,
     target="rlx.functional.approx_kl",
     train=lambda: _ppo(target_kl=0.004),
-    also="Between two policies that hardly differ, $r - 1$ loses its digits to rounding: "
+    also="Between two policies that hardly differ, r - 1 loses its digits to rounding: "
     "`torch.expm1(x)` is `exp(x) - 1` without that loss.",
     hints=(
         "Start from the logarithm of the ratio, new less old. What is r, and what is log r?",
-        "Row by row $r - 1 - \\log r$, which is 0 where nothing has moved and positive elsewhere; "
+        "Row by row `r - 1 - log r`, which is 0 where nothing has moved and positive elsewhere; "
         "then the mean.",
         "`log_ratio = logprobs - old_logprobs`, and the mean of `log_ratio.exp() - 1 - log_ratio`.",
     ),
 )
 
 
-@approx_kl.case("ratios of 1, 2 and 0.5")
+@approx_kl.case("ratios of 1, 2 and 0.25")
 def _():
     old = torch.tensor([-1.0, -2.0, -0.5])
-    return old + torch.tensor([1.0, 2.0, 0.5]).log(), old
+    return old + torch.tensor([1.0, 2.0, 0.25]).log(), old
 
 
-@approx_kl.case("nothing has moved")
+@approx_kl.case("rows that have not moved")
 def _():
     old = torch.tensor([-1.0, -2.0])
     return old.clone(), old
 
 
-@approx_kl.case("a single row, three times as probable")
+@approx_kl.case("a single row that became three times as probable")
 def _():
     return torch.tensor([-0.5]) + torch.tensor([3.0]).log(), torch.tensor([-0.5])
 
@@ -427,7 +427,7 @@ def _(draw):
 
 approx_kl.patches(r"""
 the sign is wrong
-    A distance is not negative. Yours is $\log r - (r - 1)$.
+    A distance is not negative. Yours is log r - (r - 1).
     - torch.expm1(log_ratio) - log_ratio
     + log_ratio - torch.expm1(log_ratio)
 
@@ -438,8 +438,8 @@ it measures in the other direction
     + old_logprobs - logprobs
 
 it is the mean of -log r alone
-    That has the right mean, but it is negative in many a minibatch, and three or ten times
-    as noisy: $r - 1$, which is 0 on average, takes the noise out.
+    That has the right mean, but it is negative in many a minibatch, and far noisier: r - 1,
+    which is 0 on average, takes the noise out.
     - torch.expm1(log_ratio) - log_ratio
     + -log_ratio
 
@@ -460,7 +460,7 @@ the -1 is missing
     + torch.exp(log_ratio)
 
 log r is missing
-    $r - 1$ alone has the mean 0, however far the policies are apart.
+    r - 1 alone has the mean 0, however far the policies are apart.
     - torch.expm1(log_ratio) - log_ratio
     + torch.expm1(log_ratio)
 
@@ -522,7 +522,7 @@ approx_kl.harder(
         + log_ratio + torch.expm1(log_ratio)
 
     it is the distance of before
-        That one is seen from the old policy; here the mean is over actions of the new one.
+        That one is seen from the old policy, this one from the new: weigh log r by r.
         - torch.exp(log_ratio) * log_ratio - torch.expm1(log_ratio)
         + torch.expm1(log_ratio) - log_ratio
     """,
@@ -723,7 +723,7 @@ the last minibatch is smaller than the others
 
 the rows are not shuffled
     Each minibatch then holds neighbouring steps, which are alike, and every pass repeats
-    the same ones.
+    the same ones: `torch.randperm`.
     - torch.randperm(count)
     + torch.arange(count)
 
@@ -851,7 +851,7 @@ def _():
     return old + ratios.log(), old, torch.tensor([1.0, 2.0, 3.0, -1.0, -2.0, -3.0]), 0.2
 
 
-@pull.case("nothing has moved yet")
+@pull.case("rows that have not moved")
 def _():
     old = torch.tensor([-0.7, -0.1, -2.3])
     return old.clone(), old, torch.tensor([2.0, -1.0, 0.0]), 0.2
@@ -900,7 +900,7 @@ the ratio does not multiply
     + -advantages
 
 the sign is turned round
-    The loss is minus the objective.
+    The loss is minus the objective, and so is its slope.
     - -ratio * advantages
     + ratio * advantages
 

@@ -83,13 +83,13 @@ def _(draw):
 importance_weights.patches(r"""
 the weight is upside down
     You divide μ by π. The rows were dealt by μ; what π would do *more* often than μ has to
-    count more: π / μ, `logprobs - behaviour_logprobs`. ray#4338 mends the same exchange.
+    count more: π / μ, `logprobs - behaviour_logprobs`. (RLlib mended the same in ray#4338.)
     - logprobs.detach() - behaviour_logprobs.detach()
     + behaviour_logprobs.detach() - logprobs.detach()
 
 a gradient flows through the weights
-    The numbers are right. But a weight says how much a row counts, and is no way for the loss
-    to become smaller: detach both.
+    The numbers are right. But a weight says how much a row counts, and the loss must not become
+    smaller by it: detach both.
     - logprobs.detach() - behaviour_logprobs.detach()
     + logprobs - behaviour_logprobs
 
@@ -105,7 +105,7 @@ a gradient flows through μ into the weights
 
 log-probabilities are divided as if they were probabilities
     Both are negative, and so the quotient is positive, large where π is *small*, and it looks
-    like a weight. Subtract, then `exp`. (A library's estimators of another policy's return used
+    like a weight. Subtract, then `exp`. (RLlib's estimators of another policy's return used
     log-probabilities so, ray#12047.)
     - torch.exp(logprobs.detach() - behaviour_logprobs.detach())
     + (logprobs.detach() / behaviour_logprobs.detach())
@@ -215,7 +215,7 @@ importance_weights.harder(
         + weights.median()
 
     they are not divided
-        These are the weights of before.
+        Divide them by their mean, so that they are 1 on average.
         - return weights / weights.mean()
         + return weights
 
@@ -260,7 +260,7 @@ def _():
     return (torch.tensor([2.0, 1.0, 1.0]),)
 
 
-@effective_sample_size.case("one row has all the weight")
+@effective_sample_size.case("one row that has all the weight")
 def _():
     return (torch.tensor([0.0, 0.0, 3.0, 0.0]),)
 
@@ -270,7 +270,7 @@ def _():
     return (torch.full((5,), 0.2),)
 
 
-@effective_sample_size.case("all weights are 0")
+@effective_sample_size.case("weights that are all 0")
 def _():
     return (torch.zeros(3),)
 
@@ -391,13 +391,13 @@ def _():
     return logprobs, weights, returns, torch.tensor([2.0, 2.0, 2.0])
 
 
-@weighted_loss.case("every weight is 1: chapter 06's loss")
+@weighted_loss.case("weights of 1, as in chapter 06's loss")
 def _():
     logprobs = torch.tensor([-1.0, -2.0]).requires_grad_()
     return logprobs, torch.ones(2), torch.tensor([3.0, -1.0]), torch.tensor([1.0, 0.5])
 
 
-@weighted_loss.case("everything that is handed in asks for a gradient")
+@weighted_loss.case("four columns that all ask for a gradient")
 def _():
     columns = [-0.5, -1.0, -3.0], [0.5, 2.0, 1.0], [1.0, -2.0, 0.5], [0.5, 1.0, -1.0]
     return tuple(torch.tensor(column, requires_grad=True) for column in columns)
@@ -415,8 +415,8 @@ def _(draw):
 
 weighted_loss.patches(r"""
 the baseline is outside the weight
-    A baseline costs nothing only because $\nabla \log \pi$ is 0 on average *over π*. Rows of μ
-    give that average only with their weights. So subtract first, and weigh the difference:
+    A baseline costs nothing only because the slope of log π is 0 on average *over π*. Rows
+    of μ give that average only with their weights. So subtract first, and weigh the difference:
     w (G - b), not w G - b.
     - better = returns.detach() - baseline.detach()
     + better = returns.detach()
@@ -442,23 +442,24 @@ the baseline is not subtracted
     + returns.detach()
 
 the weights are not used
-    That is the loss for rows that π played itself.
+    That is the loss for rows that π played itself. Each row counts as much as its weight says.
     - weights.detach() * better
     + better
 
 a gradient flows through the weights
-    The value is right. But a weight says how much a row counts, and the loss must not change it.
+    The value is right. But a weight says how much a row counts, and the loss must not change it:
+    `weights.detach()`.
     - weights.detach()
     + weights
 
 a gradient flows through the baseline
     The value is right. But a baseline has a loss of its own; this one would push it up or down
-    without end.
+    without end: `baseline.detach()`.
     - baseline.detach()
     + baseline
 
 a gradient flows through the returns
-    The value is right. But returns are measurements.
+    The value is right. But returns are measurements: `returns.detach()`.
     - returns.detach()
     + returns
 
@@ -633,8 +634,8 @@ the two clips are exchanged
     + weights.clamp(max=clip_c), weights.clamp(max=clip_rho)
 
 the product of the traces has one factor too many
-    A row's own TD error is weighted by ρ alone. Yours has its c in front as well: $c_s \cdots
-    c_t \rho_t \delta_t$, where $c_s \cdots c_{t-1} \rho_t \delta_t$ is right.
+    A row's own TD error is weighted by ρ alone. Yours has its c in front as well: seen
+    from row s, δ_t has the factors c_s … c_t ρ_t, where c_s … c_(t-1) ρ_t is right.
     - rho[t] * delta + gamma * c[t] * (targets[t + 1] - v[t + 1])
     + c[t] * (rho[t] * delta + gamma * (targets[t + 1] - v[t + 1]))
 
@@ -646,13 +647,13 @@ the product of the traces begins one row late
 
 the advantages look ahead to V
     That is the TD error, which sees one step. The next row's *target* knows what came later:
-    $r_t + \gamma v_{t+1} - V_t$, with a small v.
+    `rewards[t] + gamma * targets[t + 1] - v[t]`.
     - advantages[t] = rewards[t] + gamma * targets[t + 1] - v[t]
     + advantages[t] = delta
 
 the advantages are v - V
     These have the weights in them, and the trace of the row's own action. What the action was
-    worth is $r_t + \gamma v_{t+1} - V_t$.
+    worth is `rewards[t] + gamma * targets[t + 1] - v[t]`.
     - advantages[t] = rewards[t] + gamma * targets[t + 1] - v[t]
     + advantages[t] = targets[t] - v[t]
 
@@ -674,7 +675,7 @@ v is subtracted, and not V
 
 an episode's last step is left out
     Its next row is the end row, which has a value, or 0 where terminated: so its TD error is
-    known. (An option that left it out was removed from a library by ray#36013.)
+    known. (RLlib had an option that left it out, until ray#36013.)
     - if end[t]:
     + if end[t] or end[t + 1]:
 
@@ -875,12 +876,12 @@ it is an average over rows
     + total / len(end)
 
 the difference of the logarithms is taken for the ratio
-    `exp` of it.
+    It is 0, and not 1, where the policies agree: `exp` of it.
     - torch.exp(logprobs - behaviour_logprobs)
     + (logprobs - behaviour_logprobs)
 
 only the first episode counts
-    All episodes count the same.
+    What π earns is the mean over all episodes: go on after the first end row.
     - weight, discount = 1.0, 1.0
     -     return total / end.sum()
     + return total

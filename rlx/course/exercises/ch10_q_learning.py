@@ -179,7 +179,7 @@ the last action is never explored
     + torch.randint(max(actions - 1, 1), (n,))
 
 the first action is never explored
-    Actions are numbered from 0.
+    Actions are numbered from 0, and `torch.randint(actions, …)` draws from 0 on.
     - torch.randint(actions, (n,))
     + torch.randint(1, actions, (n,))
 
@@ -262,14 +262,14 @@ def _():
     return torch.tensor([1.0, 2.0, 3.0]), values, flags[0], flags[1], 0.5
 
 
-@td_target.case("the values are a network's, and ask for a gradient")
+@td_target.case("values of a network, which ask for a gradient")
 def _():
     values = torch.tensor([2.0, -1.0], requires_grad=True)
     nothing = torch.zeros(2, dtype=torch.bool)
     return torch.tensor([0.5, 1.5]), values, torch.tensor([False, True]), nothing, 0.9
 
 
-@td_target.case("both at once: terminated counts")
+@td_target.case("both flags at once, of which `terminated` counts")
 def _():
     yes = torch.tensor([True])
     return torch.tensor([1.0]), torch.tensor([8.0]), yes, yes, 0.5
@@ -343,7 +343,7 @@ the last reward is lost
     + torch.where(terminated, 0.0, rewards + gamma * ahead)
 
 only the reward is learned
-    That is what a step pays. What it leads to is left out.
+    That is what a step pays. What it leads to is left out: add γ times `next_values`.
     - rewards + gamma * ahead
     + rewards + 0 * ahead
 """)
@@ -375,13 +375,13 @@ double_q_value = Exercise(
 )
 
 
-@double_q_value.case("two states, three actions: the networks do not agree on the best")
+@double_q_value.case("two states, three actions, and networks that do not agree on the best")
 def _():
     online = torch.tensor([[1.0, 5.0, 2.0], [7.0, 0.0, 3.0]])
     return online, torch.tensor([[10.0, 3.0, 20.0], [1.0, 2.0, 4.0]])
 
 
-@double_q_value.case("both networks ask for a gradient")
+@double_q_value.case("two networks that ask for a gradient")
 def _():
     online = torch.tensor([[0.5, -0.5], [-2.0, -1.0]], requires_grad=True)
     return online, torch.tensor([[3.0, 4.0], [-3.0, -5.0]], requires_grad=True)
@@ -453,7 +453,7 @@ the mean over the actions is returned
     + q_target.detach().mean(1)
 
 the average network chooses
-    The online network chooses alone.
+    The online network chooses alone: `q_online.argmax`.
     - q_online.argmax
     + (q_online + q_target).argmax
 
@@ -486,7 +486,7 @@ double_q_value.harder(
         + torch.maximum
 
     the target network alone judges
-        That is the exercise before this one.
+        That is the exercise before this one: here the lower of the two counts.
         - torch.minimum(q_online, q_target).detach()
         + q_target.detach()
 
@@ -496,7 +496,7 @@ double_q_value.harder(
         + torch.minimum(q_online, q_target).argmax(dim=1, keepdim=True)
 
     a gradient flows into it
-        The number is right. A target is a constant.
+        The number is right. But a target is a constant: `.detach()`.
         - torch.minimum(q_online, q_target).detach()
         + torch.minimum(q_online, q_target)
 
@@ -605,7 +605,7 @@ nothing begins in the oldest row
     - drawn[drawn < size]
     + drawn[(drawn < size) & (drawn > 0)]
 
-the newest filled row is one too far
+row `size` is taken for a filled one
     With `size` rows filled, the last one is `size - 1`.
     - drawn < size
     + drawn <= size
@@ -621,7 +621,7 @@ the seam is not closed: the last row is repeated
     - (first[:, None] + torch.arange(length)) % len(end)
     + (first[:, None] + torch.arange(length)).clamp(max=len(end) - 1)
 
-the ring is taken for one that ends at `size`, less one
+the ring is taken for one row shorter than it is
     The ring has `len(end)` rows. After row `len(end) - 1` comes row 0.
     - % len(end)
     + % (len(end) - 1)
@@ -632,7 +632,7 @@ the windows have a row too many
     + torch.arange(length + 1)
 
 the windows have a row too few
-    `length` counts rows: as many steps less one, and where the last of them led.
+    `length` counts rows: `length - 1` steps, and the row to which the last of them led.
     - torch.arange(length)
     + torch.arange(length - 1)
 
@@ -699,7 +699,7 @@ def _():
     return values, torch.tensor([0.0, 4.0]), 2.0
 
 
-@huber_loss.case("the returns ask for a gradient, too")
+@huber_loss.case("returns that ask for a gradient, too")
 def _():
     values = torch.tensor([0.25, 3.0], requires_grad=True)
     return values, torch.tensor([0.0, 1.0], requires_grad=True), 1.0
@@ -786,7 +786,7 @@ each row has a loss of its own
     +
 
 delta is always 1
-    Where errors are large on purpose, delta is set to their size.
+    `delta` says where the parabola stops. Rewards in hundreds need another one than rewards of 1.
     - torch.where(size < delta, error**2 / 2, delta * (size - delta / 2))
     + torch.where(size < 1, error**2 / 2, size - 1 / 2)
 
@@ -835,12 +835,12 @@ def _():
     return torch.tensor([0.29, -0.99, 3.99]), 1.0, 1.0
 
 
-@priorities.case("alpha 0.5, beta 0.4, one error is 0")
+@priorities.case("an error of 0 among others, alpha 0.5, beta 0.4")
 def _():
     return torch.tensor([2.0, 0.0, -5.0, 0.5]), 0.5, 0.4
 
 
-@priorities.case("alpha 0: all are alike")
+@priorities.case("alpha 0, with which all rows are alike")
 def _():
     return torch.tensor([1.0, -2.0]), 0.0, 0.7
 
@@ -885,8 +885,8 @@ the squared error counts
     - errors.abs() + LEAST()
     + errors**2 + LEAST()
 
-an error of 0 is never drawn again
-    Its chance is 0 for ever, whatever becomes of it: add the small number.
+the small number is not added
+    A row with an error of 0 would have the chance 0 for ever, whatever becomes of it.
     - errors.abs() + LEAST()
     + errors.abs() + 0.0
 

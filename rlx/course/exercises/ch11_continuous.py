@@ -83,7 +83,7 @@ def _():
     return rewards, terminated, q1, q2, torch.tensor([-1.4, 0.5, 2.6]), 0.5, 0.9
 
 
-@sac_target.case("everything that is handed in asks for a gradient")
+@sac_target.case("Qs and log-probabilities that ask for a gradient")
 def _():
     q1, q2, logprobs = torch.tensor([[1.0, -2.0], [3.0, -4.0], [-0.5, 0.7]]).unbind()
     asking = (x.clone().requires_grad_() for x in (q1, q2, logprobs))
@@ -115,7 +115,7 @@ the sign of the entropy is turned round
     + torch.minimum(q1, q2) + alpha * logprobs
 
 the temperature is 1
-    A nat of entropy is worth α, not 1.
+    Entropy is worth α times as much: `alpha * logprobs`.
     - alpha * logprobs
     + logprobs
 
@@ -149,12 +149,12 @@ the batch's mean entropy is paid to every row
     + alpha * logprobs.mean()
 
 the higher critic is believed
-    Then whatever error is the largest goes into the targets, and grows.
+    Then whatever error is the largest goes into the targets, and grows: `torch.minimum`.
     - torch.minimum
     + torch.maximum
 
 the critics are averaged
-    The lower is believed: the policy goes where they are too high.
+    The policy goes where they are too high. So the lower is believed: `torch.minimum`.
     - torch.minimum(q1, q2)
     + (q1 + q2) / 2
 
@@ -222,13 +222,13 @@ def _():
     return torch.tensor(-1.5, requires_grad=True), torch.tensor([-2.0, 1.0, 0.4]), 2
 
 
-@temperature_loss.case("less entropy than is wanted, and the log-probabilities ask for a gradient")
+@temperature_loss.case("less entropy than is wanted, and log-probabilities that ask for a gradient")
 def _():
     logprobs = torch.tensor([4.0, 2.5, 3.0], requires_grad=True)
     return torch.tensor(0.5, requires_grad=True), logprobs, 1
 
 
-@temperature_loss.case("log α is 0, and a single row")
+@temperature_loss.case("a single row, and a log α of 0")
 def _():
     return torch.tensor(0.0, requires_grad=True), torch.tensor([-0.7]), 3
 
@@ -265,8 +265,8 @@ the entropy that is wanted is -1, whatever the action
     - entropy_target = -dims
     + entropy_target = -1
 
-no entropy is wanted
-    Less 0 is no target: subtract -dims.
+the entropy that is wanted is 0
+    Nothing is subtracted from what there is. The entropy that is wanted is -dims.
     - entropy_target = -dims
     + entropy_target = 0
 
@@ -284,12 +284,12 @@ a gradient flows through log π
 α stands where log α was asked for
     That is the paper's loss, and it is not wrong: its slope with respect to log α is α times as
     large, with the same sign and the same zero. So for a small α its steps are small, and what fell
-    too far takes long to come back.
+    too far takes long to come back. Here `log_alpha` itself stands in front.
     - (log_alpha * (
     + (log_alpha.exp() * (
 
 log α has no gradient
-    It is what this loss is there to move.
+    It is what this loss is there to move: do not detach it.
     - log_alpha * (
     + log_alpha.detach() * (
 
@@ -349,20 +349,20 @@ squashed_log_prob = Exercise(
 )
 
 
-@squashed_log_prob.case("one force in the middle, as it comes")
+@squashed_log_prob.case("one force in the middle, with a scale of 1")
 def _():
     return torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1)
 
 
-@squashed_log_prob.case("two rows of two numbers, with scales 2 and 0.5")
+@squashed_log_prob.case("two rows of two numbers, with scales 2 and 0.25")
 def _():
     before = torch.tensor([[0.3, -1.2], [1.0, 0.1]])
     mean = torch.tensor([[0.0, -1.0], [0.5, 0.2]], requires_grad=True)
     std = torch.tensor([[1.0, 0.5], [2.0, 0.3]], requires_grad=True)
-    return before, mean, std, torch.tensor([2.0, 0.5])
+    return before, mean, std, torch.tensor([2.0, 0.25])
 
 
-@squashed_log_prob.case("far out, where tanh is 1 to a computer")
+@squashed_log_prob.case("samples far out, where tanh is 1 to a computer")
 def _():
     before = torch.tensor([[12.0], [-15.0], [4.0]], requires_grad=True)
     return before, torch.tensor([[11.0], [-14.0], [5.0]]), torch.ones(3, 1), torch.ones(1)
@@ -414,12 +414,12 @@ the tanh is not corrected for
 
 log c is missing
     The action is c times the tanh, spread over a range c times as wide, so its density is 1 / c of
-    that of the tanh. Yours adds up to c, not to 1 (spinningup#314).
+    that of the tanh: subtract `scale.log()`. Yours adds up to c, not to 1 (spinningup#314).
     - gaussian - log_slope - torch.log(scale)
     + gaussian - log_slope
 
 log c is added
-    A wider range means a lower density: subtract it.
+    A wider range means a lower density: subtract `scale.log()`.
     - log_slope - torch.log(scale)
     + log_slope + torch.log(scale)
 
@@ -459,7 +459,7 @@ the Gaussian is asked about the action
     + .log_prob(torch.tanh(before))
 
 the slope is taken at the mean
-    The tanh is as steep as it is where the sample lies.
+    The slope that counts is that where the sample lies: at `before`.
     - log_slope = 2 * (math.log(2) - before - softplus(-2 * before))
     + log_slope = 2 * (math.log(2) - mean - softplus(-2 * mean))
 
@@ -469,7 +469,7 @@ the deviation is taken for a variance
     + Normal(mean, std.sqrt())
 
 the tanh is not squared
-    The slope of the tanh is 1 - tanh².
+    The slope of the tanh is 1 - tanh² u.
     - log_slope = 2 * (math.log(2) - before - softplus(-2 * before))
     + log_slope = torch.log(1 - torch.tanh(before).abs())
 """)
@@ -660,7 +660,7 @@ each row has one noise for all its numbers
     - torch.randn_like(actions)
     + torch.randn_like(actions[:, :1])
 
-the noise is not as large as the Box
+the noise is not scaled to the Box
     0.2 and 0.5 are shares of half the Box's width (cleanrl#279). In a Box of [-2, 2], multiply
     by 2.
     - noise * (high - low) / 2
@@ -691,7 +691,7 @@ there is no noise
     + actions
 
 the noise is not normal
-    `rand` is even from 0 to 1, and so pushes every action upwards: `randn_like`.
+    `rand` is uniform from 0 to 1, and so pushes every action upwards: `randn_like`.
     - torch.randn_like
     + torch.rand_like
 
@@ -701,7 +701,7 @@ the action may leave the Box
     + actions + noise * (high - low) / 2
 
 the higher critic is believed
-    Then whatever error is the largest goes into the targets, and grows.
+    Then whatever error is the largest goes into the targets, and grows: `torch.minimum`.
     - torch.minimum
     + torch.maximum
 
@@ -749,7 +749,7 @@ the next value is not discounted
     + torch.where
 
 a gradient flows into the target
-    The value is right. But a target is a measurement: the loss would move what it is compared with.
+    The value is right. But a target is a measurement, and the loss would move it: `.detach()`.
     - torch.minimum(q1, q2))).detach()
     + torch.minimum(q1, q2)))
 """)
@@ -785,7 +785,7 @@ ou_noise = Exercise(
 
 @ou_noise.case("a single push, and how it fades")
 def _():
-    return torch.tensor([[1.0], [0.0], [0.0], [0.0]]), 0.5, 2.0
+    return torch.tensor([[1.0], [0.0], [0.0], [0.0]]), 0.25, 2.0
 
 
 @ou_noise.case("two numbers, five steps")
@@ -808,7 +808,7 @@ def _(draw):
 
 
 ou_noise.patches(r"""
-the pushes are even numbers from 0 to 1
+the pushes are drawn from 0 to 1
     `rand` pushes upwards only: the noise settles around σ / 2θ, and the agent explores one side
     (udacity/deep-reinforcement-learning#20). Use the normal numbers that are handed in.
     - sigma * z
@@ -836,12 +836,12 @@ only θ of the last number is kept
     + theta * x
 
 σ is squared
-    σ is the deviation of a push, as it is multiplied.
+    σ is the deviation of a push: each is σ z.
     - sigma * z
     + sigma**2 * z
 
 σ is missing
-    The pushes have the deviation σ.
+    Each push is σ z, not z.
     - sigma * z
     + z
 

@@ -73,17 +73,17 @@ _SIGNS = {
 }
 
 
-@diagnose.case("action passed, both failed (sign fails the two, sight only both)")
+@diagnose.case("the probe 'action' passed, the probe 'both' failed")
 def _():
     return {"action": True, "both": False}, {k: list(v) for k, v in _SIGNS.items()}
 
 
-@diagnose.case("truncation failed (discount fails it, and so does limit)")
+@diagnose.case("the probe 'truncation' failed")
 def _():
     return {"truncation": False}, {k: list(v) for k, v in _SIGNS.items()}
 
 
-@diagnose.case("nothing opened yet")
+@diagnose.case("no probe opened yet")
 def _():
     return {}, {k: list(v) for k, v in _SIGNS.items()}
 
@@ -145,7 +145,7 @@ it stops at the first that fits
     + return found[:1]
 
 it returns what is ruled out
-    The others are asked for.
+    Those are asked for that are *not* ruled out.
     - if all(
     + if not all(
 
@@ -263,14 +263,14 @@ interquartile_mean = Exercise(
 )
 
 
-@interquartile_mean.case("one run of eight failed, another was lucky")
+@interquartile_mean.case("eight runs, of which one failed and one was lucky")
 def _():
-    return (np.array([480.0, 150.0, 470.0, 500.0, 460.0, 475.0, 485.0, 465.0]),)
+    return (np.array([480.0, 150.0, 470.0, 500.0, 460.0, 476.0, 490.0, 465.0]),)
 
 
-@interquartile_mean.case("four seeds of two methods")
+@interquartile_mean.case("five seeds of two methods")
 def _():
-    return (np.array([[9.0, 0.0], [1.0, 5.0], [2.0, 6.0], [3.0, 100.0]]),)
+    return (np.array([[9.0, 0.0], [1.0, 5.0], [2.0, 6.0], [3.0, 100.0], [7.0, 10.0]]),)
 
 
 @interquartile_mean.case("three seeds, of which a quarter is none")
@@ -316,7 +316,7 @@ it is the median
     + np.median(ordered, axis=0)
 
 it is the mean of all seeds
-    Nothing has been cut off.
+    Nothing has been cut off: a quarter of the seeds goes at each end.
     - cut = len(values) // 4
     + cut = 0
 
@@ -326,7 +326,7 @@ only the lowest are cut off
     + cut :
 
 only the highest are cut off
-    Cut at both ends.
+    That blames: what failed by bad luck stays in. Cut at both ends.
     - cut : len(values) - cut
     + : len(values) - cut
 
@@ -629,11 +629,11 @@ def _tables(a: list, b: list, statistic: Callable, level: float, scale=1.0, shif
 
 
 HAND = {
-    "two seeds each, of two episodes": ([[10, 12], [12, 14]], [[4, 4], [4, 4]], mean, 0.8),
+    "two seeds each, of two episodes, by means": ([[10, 12], [12, 14]], [[4, 4]] * 2, mean, 0.8),
     "three seeds with one result, two with another": ([[7]] * 3, [[3]] * 2, library_middle, 0.9),
-    "two seeds, and four of which one failed": (
-        [[6], [2]], [[5], [1], [5], [5]], library_middle, 0.7,
-    ),
+    "two seeds, and four of which one failed, by the middle half": DESIGNS[0],
+    "four seeds, of which one failed, and two, by their means": DESIGNS[1],
+    "four seeds each, of three equal episodes, by the middle half": DESIGNS[4],
 }  # fmt: skip
 for words, design in HAND.items():
     difference_interval.case(words, functools.partial(_tables, *design))
@@ -705,9 +705,9 @@ def _without_replacement(a, b, statistic, level, rng):
 
 
 @difference_interval.mistake(
-    "one interval each is compared by eye",
-    "Whether two intervals overlap is another question: it takes a far larger difference to tear "
-    "them apart. Take the difference in each resample, and quantiles of that.",
+    "the ends of two intervals are compared",
+    "Whether two intervals overlap is another question: they may, although the methods differ. "
+    "Take the difference in each resample, and quantiles of that.",
 )
 def _by_eye(a, b, statistic, level, rng):
     ends = []
@@ -736,8 +736,8 @@ def _deviation(a, b, statistic, level, rng):
 
 
 @difference_interval.mistake(
-    "it is a bell curve's interval",
-    "Results of trainings are seldom bell-shaped: some fail, many end at the maximum. Nor is this "
+    "it is the interval of a normal distribution",
+    "Results of trainings are seldom normal: some fail, many end at the maximum. Nor is this "
     "the standard error of every `statistic`. Resample.",
 )
 def _standard_errors(a, b, statistic, level, rng):
@@ -789,7 +789,7 @@ def _():
     return a, b, band, [2, 3, 4]
 
 
-@first_alarm.case("the second method is the better one")
+@first_alarm.case("three experiments, and in the first the second method is better")
 def _():
     a = np.array([[1.0, 5.0, 0.0], [2.0, 5.0, 2.0], [1.0, 4.0, 4.0]])
     b = np.array([[3.0, 1.0, 1.0], [5.0, 9.0, 3.0], [4.0, 5.0, 2.0]])  # the last: just to 0
@@ -838,7 +838,7 @@ only the second method may win
     - (low > 0) | (high < 0)
     + (high < 0)
 
-an alarm is taken for none
+an alarm is raised where 0 lies inside
     It is raised where 0 lies *outside*: above the upper end or below the lower one.
     - (low > 0) | (high < 0)
     + (low <= 0) & (high >= 0)
@@ -868,7 +868,7 @@ each look forgets the seeds before it
     + interval(a[j:k], b[j:k])
 
 the first alarm stops all experiments
-    Each experiment is somebody's own: those without an alarm go on to the next look.
+    Each experiment goes on by itself: those without an alarm are looked at again.
     - return first
     +     if alarm.any(): break
     +     return first

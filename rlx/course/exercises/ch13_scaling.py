@@ -81,12 +81,12 @@ def _():
     return 0, 3, ()
 
 
-@spawn_seeds.case("the same of an agent with seed 1")
+@spawn_seeds.case("three environments of an agent with seed 1")
 def _():
     return 1, 3, ()
 
 
-@spawn_seeds.case("a worker: number 2, replaced once")
+@spawn_seeds.case("worker number 2, which was replaced once")
 def _():
     return 7, 2, (2, 1)
 
@@ -100,7 +100,8 @@ def _(draw):
 
 spawn_seeds.patches(r"""
 the key is not used
-    Then the seeds for the environments and those for an evaluation are the same numbers.
+    Then the seeds for the environments and those for an evaluation are the same numbers:
+    `spawn_key=key`.
     - , spawn_key=key
     +
 
@@ -110,7 +111,7 @@ the key is added to the seed
     - seed, spawn_key=key
     + seed + sum(key)
 
-a seed may have 32 bits
+the seeds have 32 bits
     Many take seeds below 2³¹ only, and raise an error for half of yours. Drop a bit: `>> 1`.
     - int(number) >> 1
     + int(number)
@@ -121,7 +122,7 @@ the first seed is the seed itself
     + return [seed] + [int(number) >> 1 for number in sequence.generate_state(n)][:-1]
 
 the first number is left out
-    `generate_state(n)` has as many as are needed.
+    `generate_state(n)` has as many as are needed: use it from its first number on.
     - sequence.generate_state(n)
     + sequence.generate_state(n + 1)[1:]
 
@@ -171,8 +172,8 @@ def _one_for_all(seed, n, key):
 
 @spawn_seeds.mistake(
     "all have the last seed",
-    "A lambda looks its variable up when it is *called*, and by then the loop is at its end. Bind "
-    "it when the lambda is made (`lambda i=i: …`), or make a list of numbers.",
+    "Is there a lambda in a loop? It looks its variable up when it is *called*, and by then the "
+    "loop is at its end. Bind it when it is made (`lambda i=i: …`), or make a list of numbers.",
 )
 def _late(seed, n, key):
     numbers = _spawn_seeds(seed, n, key)
@@ -230,17 +231,17 @@ def _played(ended: list, ghost: list) -> tuple:
     return seen[0], (seen[1:], over), np.array(ghost, dtype=bool)
 
 
-@valid_rows.case("two environments, four steps, the first one ends at its second")
+@valid_rows.case("two environments, four steps; the first one ends at its second step")
 def _():
     return _played([[0, 0], [1, 0], [0, 0], [0, 0]], [False, False])
 
 
-@valid_rows.case("the second had ended just before, the first ends at the last row")
+@valid_rows.case("two environments; the second ended just before, the first ends at the last row")
 def _():
     return _played([[0, 0], [0, 0], [1, 0]], [False, True])
 
 
-@valid_rows.case("nothing ends")
+@valid_rows.case("one environment that does not end")
 def _():
     return _played([[0], [0]], [False])
 
@@ -378,11 +379,8 @@ def _():
 
 @average_gradients.case("three shards, one parameter")
 def _():
-    return [[torch.tensor([[1.0, 2.0]])], [torch.tensor([[3.0, -2.0]])], [torch.zeros(1, 2)]], [
-        2,
-        1,
-        5,
-    ]
+    shards = torch.tensor([[[1.0, 2.0]], [[3.0, -2.0]], [[0.0, 0.0]]])
+    return [[one] for one in shards], [2, 1, 5]
 
 
 @average_gradients.case("a single shard")
@@ -441,12 +439,12 @@ the weights stand in the wrong order
     + zip(rows[::-1], shards)
 
 only the largest shard is used
-    The others have been played in vain.
+    The others have played, too: weigh each shard by its share of the rows.
     - n / total * g for n, g in zip(rows, shards)
     + g * (k == rows.index(max(rows))) for k, g in enumerate(shards)
 
 only the first shard is used
-    That is one worker's opinion. All of them have played.
+    The others have played, too: weigh each shard by its share of the rows.
     - n / total * g for n, g in zip(rows, shards)
     + g * (k == 0) for k, g in enumerate(shards)
 """)
@@ -472,7 +470,7 @@ average_gradients.harder(
     ),
     r"""
     each parameter is clipped by itself
-        That turns the direction. One norm for all of them, one factor.
+        That turns the direction: one norm for all of them, and one factor.
         - g * (1 / norm).clamp(max=1)
         + g * (1 / g.norm()).clamp(max=1)
 
@@ -487,7 +485,7 @@ average_gradients.harder(
         + g.clamp(-1, 1)
 
     nothing is clipped
-        This is the mean of before.
+        This is the mean of before: divide by its norm where that is above 1.
         - g * (1 / norm).clamp(max=1)
         + g
 
@@ -673,12 +671,12 @@ def _():
     return np.array([1, 2, 3]), np.array([8.0, 5.0, 4.0])
 
 
-@serial_share.case("measured, so not on a line")
+@serial_share.case("measured seconds, not quite on a line")
 def _():
     return np.array([1, 2, 4, 8]), np.array([10.0, 5.5, 4.0, 2.5])
 
 
-@serial_share.case("not from one worker on, and in no order")
+@serial_share.case("workers that are not in order, and never one alone")
 def _():
     return np.array([8, 2, 4]), np.array([3.0, 6.0, 4.5])
 
@@ -694,8 +692,8 @@ def _(draw):
 
 
 serial_share.patches(r"""
-it is the share that is shared out
-    More workers shorten b. What they do not shorten is a.
+it is the share that more workers shorten
+    That is b. What they do not shorten is a.
     - return a / (a + b)
     + return b / (a + b)
 
@@ -716,7 +714,7 @@ speeds are fitted, not seconds
     +     dx, dy = x - x.mean(), seconds - seconds.mean()
 
 the shortest time is taken for what stays
-    With 8 workers an eighth of b is still there.
+    With n workers b / n of it is still what they share.
     - return a / (a + b)
     + return seconds.min() / (a + b)
 
@@ -725,8 +723,8 @@ the longest time is taken for the whole
     - return a / (a + b)
     + return a / seconds.max()
 
-the first and the last number are the whole fit
-    Each measurement has its error. Use all of them.
+only the first and the last measurement are used
+    Each measurement has its error. Fit all of them.
     - b = (dx * dy).sum() / (dx * dx).sum()
     + b = (seconds[0] - seconds[-1]) / ((x[0] - x[-1]) or np.nan)
     - a = seconds.mean() - b * x.mean()

@@ -47,8 +47,8 @@ expected_score = Exercise(
     reference=_expected_score,
     target="rlx.stats.expected_score",
     train=_self_play,
-    also="It is the logistic function of $(R_a - R_b) \\ln 10 / 400$: a player's strength is "
-    "$10^{R/400}$, and the expected score is its share of both strengths.",
+    also="It is the logistic function of (R_a - R_b) ln 10 / 400: a player's strength is 10 to the "
+    "power R / 400, and the expected score is its share of both strengths.",
     hints=(
         "Equal ratings must give a half. What has to happen to the result if the opponent's "
         "rating grows without end?",
@@ -60,8 +60,8 @@ expected_score = Exercise(
 
 expected_score.case("400 points ahead: ten points for each one lost", lambda: (1400.0, 1000.0))
 expected_score.case("200 points behind", lambda: (1000.0, 1200.0))
-expected_score.case("equals", lambda: (850.0, 850.0))
-expected_score.case("a third of a point ahead, which is nothing", lambda: (850.3, 850.0))
+expected_score.case("equal ratings", lambda: (850.0, 850.0))
+expected_score.case("0.3 points ahead, which is nothing", lambda: (850.3, 850.0))
 
 
 @expected_score.inputs
@@ -83,7 +83,7 @@ the base is e, not 10
     + np.exp((opponent - rating) / 400)
 
 the difference is not divided by 400
-    One point of lead would be ten to one.
+    One point of lead would be ten to one: 400 points are.
     - (opponent - rating) / 400
     + (opponent - rating)
 
@@ -139,10 +139,8 @@ elo_update = Exercise(
 )
 
 elo_update.case("a win among equals", lambda: (1000.0, 1000.0, 1.0, 32.0))
-elo_update.case("the weaker one wins", lambda: (1000.0, 1400.0, 1.0, 32.0))
-elo_update.case(
-    "a draw, and the first had been expected to win", lambda: (1200.0, 1000.0, 0.5, 8.0)
-)
+elo_update.case("a win of the weaker one", lambda: (1000.0, 1400.0, 1.0, 32.0))
+elo_update.case("a draw of one who was expected to win", lambda: (1200.0, 1000.0, 0.5, 8.0))
 elo_update.case("a draw among equals", lambda: (1000.0, 1000.0, 0.5, 32.0))
 
 
@@ -170,7 +168,7 @@ both ratings move the same way
     + opponent + change
 
 the opponent's rating stays
-    The game says as much about the opponent.
+    The game says as much about the opponent: subtract the change.
     - opponent - change
     + opponent
 
@@ -337,9 +335,9 @@ the mean is returned
 
 
 @both_sides.mistake(
-    "games from the left are played, and not from there",
-    "You turn the sign in the second half. But `play` was told that the first player is on the "
-    "right in all of them: its points become losses.",
+    "`play` is told that all games are played from the right",
+    "You turn the sign in the second half. But there, too, the first player was on the right: its "
+    "points become losses.",
 )
 def _told_nothing(play, games):
     points = play(np.ones(games, dtype=bool))
@@ -363,8 +361,8 @@ pool_weights = Exercise(
     reference=_pool_weights,
     target="rlx.envs.selfplay.pool_weights",
     train=_self_play,
-    also="Another exponent is another taste: with 1 it is less choosy, and $w (1 - w)$ prefers "
-    "opponents of one's own strength (Vinyals et al. use both).",
+    also="With the exponent 1 the pool is less choosy, and w (1 - w) prefers opponents of one's "
+    "own strength (Vinyals et al. use both).",
     hints=(
         "First the learner's win rate against each member. How many games were there, and how many "
         "points did they bring?",
@@ -382,10 +380,11 @@ def _results(*rows: tuple[int, int, int]) -> tuple[np.ndarray, ...]:
 
 
 pool_weights.case(
-    "won 9 of 9, 4 of 9, none of 9", lambda: _results((9, 0, 0), (4, 0, 5), (0, 0, 9))
+    "three members, against whom 9, 4 and none of 9 games were won",
+    lambda: _results((9, 0, 0), (4, 0, 5), (0, 0, 9)),
 )
-pool_weights.case("one that was never met", lambda: _results((3, 0, 1), (0, 0, 0)))
-pool_weights.case("draws", lambda: _results((1, 4, 0), (0, 4, 1), (2, 1, 2)))
+pool_weights.case("a member that was never met", lambda: _results((3, 0, 1), (0, 0, 0)))
+pool_weights.case("members with draws", lambda: _results((1, 4, 0), (0, 4, 1), (2, 1, 2)))
 
 
 @pool_weights.inputs
@@ -445,12 +444,12 @@ the square is taken of w alone
     + 1 - w**2
 
 they do not add up to 1
-    A draw needs probabilities: divide by the sum.
+    Probabilities do: divide by the sum.
     - weights / weights.sum()
     + weights
 
-everyone is as likely
-    That is the rule "uniform".
+everyone is equally likely
+    That is the rule "uniform". Here it is in proportion to (1 - w)².
     - (1 - w) ** 2
     + 0 * w + 1
 
@@ -489,7 +488,7 @@ pool_weights.harder(
         + w**2
 
     equals are met least
-        It is the product that is largest at a half.
+        w (1 - w) itself is largest at a half: do not subtract it from 1.
         - w * (1 - w)
         + 1 - w * (1 - w)
 
@@ -524,7 +523,7 @@ def _trained_on(answer, policy):
         for parameter in trained.parameters():
             parameter.add_(1.0)
     return {
-        "the copy's weights, after the policy was trained": next(kept.parameters()).detach(),
+        "the copy's weights after the policy was trained": next(kept.parameters()).detach(),
         "the policy's": next(trained.parameters()).detach(),
         "it is another object": kept is not trained,
         "does the copy ask for a gradient": any(p.requires_grad for p in kept.parameters()),
@@ -566,7 +565,7 @@ snapshot.case(
     "a policy of two inputs",
     lambda: (Net(torch.tensor([[0.5, -1.0], [2.0, 3.0]])),),
 )
-snapshot.case("another", lambda: (Net(torch.tensor([[1.0, 2.0], [3.0, 4.0]])),))
+snapshot.case("another policy", lambda: (Net(torch.tensor([[1.0, 2.0], [3.0, 4.0]])),))
 
 
 @snapshot.inputs
@@ -677,8 +676,8 @@ def _table(*rates: float) -> np.ndarray:
 
 
 cycles.case("rock, paper, scissors", lambda: (_table(0.0, 1.0, 0.0),))
-cycles.case("the other way round", lambda: (_table(0.9, 0.2, 0.8),))
-cycles.case("a best, a second, a third", lambda: (_table(0.8, 0.9, 0.7),))
+cycles.case("a circle the other way round", lambda: (_table(0.9, 0.2, 0.8),))
+cycles.case("a best player, a second and a third", lambda: (_table(0.8, 0.9, 0.7),))
 cycles.case(
     "five players, a draw among them",
     lambda: (_table(0.9, 0.2, 0.9, 0.6, 0.8, 0.5, 0.3, 0.7, 0.6, 0.9),),
@@ -705,7 +704,7 @@ draws count as wins
     + rates >= 0.5
 
 what is counted is a beats b, b beats c
-    The circle is to close: c beats a.
+    The circle has to close: c beats a, too.
     - return circles
     + return int((beats @ beats).sum())
 
@@ -720,7 +719,7 @@ triples without a circle are counted
     + return math.comb(len(rates), 3) - circles
 
 pairs are counted, not triples
-    Among two there is no circle.
+    Two players make no circle: go through all triples.
     - return circles
     + return int(beats.sum())
 """)
