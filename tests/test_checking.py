@@ -271,6 +271,13 @@ def test_the_difference_is_shown_with_its_inputs(doubled):
     assert card.notes[2] == "Inputs: noise = 0."
 
 
+def test_words_are_shown_as_a_whole_with_the_dicts_they_come_from():
+    exercise = load()["diagnose"]
+    card = examine(exercise, lambda opened, signs: list(signs)[:2])
+    assert card.notes[0].endswith("should be ['sight'], yours is ['nothing', 'sign'].")
+    assert "opened = {'action': True, 'both': False}, signs = {'nothing': []," in card.notes[-2]
+
+
 def test_a_patch_is_a_mistake(doubled):
     doubled.patches(r"""
     a name

@@ -190,7 +190,7 @@ def _evidence(exercise: Exercise, trial: Trial, explained: bool = False) -> list
 
     `explained`: the title is that of a declared mistake, which says nothing of this case."""
     found, expected = trial.found, trial.expected
-    inputs = {name: value for name, value in found.inputs.items() if _told(value)}
+    inputs = {name: value for name, value in found.inputs.items() if _told(value) or _plain(value)}
     notes = []
     if trial.keeps and not (explained or found.error or trial.again.error):
         name, place = first_difference(trial.again, found)
@@ -203,12 +203,14 @@ def _evidence(exercise: Exercise, trial: Trial, explained: bool = False) -> list
         want, got = expected.value, found.value
         if built_alike := name is not None and name in found.leaves:
             want, got = expected.leaves[name], found.leaves[name]
+        if _words(expected.value) and _words(found.value):  # all of them say more than the first
+            want, got, built_alike, place = expected.value, found.value, False, ()
         if asked and not place and built_alike:
             answer = f"{name}? It should be {'yes' if want else 'no'}."
             notes.append(_with(trial, answer) if explained else _seen(trial))
         elif built_alike or (_told(want) and _told(got)):
             rows = _side_by_side(exercise, name, want, got, inputs)
-            shown = rows and table(rows)
+            shown = rows and table(rows) if not _words(want) else None
             notes.append(_with(trial, _difference(name if built_alike else "", want, got, place)))
             if shown:
                 notes.append(shown)
@@ -218,7 +220,9 @@ def _evidence(exercise: Exercise, trial: Trial, explained: bool = False) -> list
     elif found.error and explained:
         notes.append(_with(trial, f"yours raises {type(found.error).__name__}."))
     notes = notes or [_seen(trial)]
-    text = ", ".join(f"{name} = {short(value)}" for name, value in inputs.items())
+    text = ", ".join(
+        f"{name} = {value if _plain(value) else short(value)}" for name, value in inputs.items()
+    )
     if len(text) > 300:
         text = ", ".join(f"{name} = {short(value, most=6)}" for name, value in inputs.items())
     if text:
@@ -308,3 +312,14 @@ def _row_by_row(exercise: Exercise, argument: str, name: str | None) -> bool:
 def _told(value: Any) -> bool:
     """Can an input be written down in a line?"""
     return numbers(value) is not None or isinstance(value, (list, tuple, str, type(None)))
+
+
+def _plain(value: Any) -> bool:
+    """Is it a dict that Python writes in a line or two?"""
+    parts = value.values() if isinstance(value, dict) else ()
+    plain = all(_words(part) or isinstance(part, (bool, int, float, str)) for part in parts)
+    return isinstance(value, dict) and plain and len(str(value)) < 200
+
+
+def _words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
