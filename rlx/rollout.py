@@ -485,23 +485,15 @@ class Rollout:
         return self.advantages
 
     def vtrace(
-        self,
-        values: Tensor,
-        log_ratios: Tensor,
-        gamma: float,
-        gae_lambda: float = 1.0,
-        clip_rho: float = 1.0,
-        clip_c: float = 1.0,
-        clip_pg_rho: float | None = 1.0,
+        self, values: Tensor, log_ratios: Tensor, gamma: float, gae_lambda: float = 1.0, **clips
     ) -> Tensor:
         """V-trace advantages (N,); `returns` becomes v_t. `log_ratios` is log π − log μ, (N,).
 
         The clips are those of `functional.vtrace`."""
         self.check_end_rows()
         self.returns, self.advantages = functional.vtrace(
-            self.rewards, values, log_ratios, self.end, self.terminated, gamma, gae_lambda,
-            clip_rho, clip_c, clip_pg_rho,
-        )  # fmt: skip
+            self.rewards, values, log_ratios, self.end, self.terminated, gamma, gae_lambda, **clips
+        )
         return self.advantages
 
     def _last(self) -> Tensor:

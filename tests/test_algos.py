@@ -892,13 +892,14 @@ def test_offpac_clips_every_weight_at_clip_rho(clip, monkeypatch):
     monkeypatch.setattr(
         functional,
         "vtrace",
-        lambda *a, **k: seen.update(zip(("rho", "c", "pg"), a[7:])) or vtrace(*a),
+        lambda *a, **clips: seen.update(clips) or vtrace(*a, **clips),
     )
     monkeypatch.setattr(functional, "weighted_loss", lambda *a: losses.append(a[1]) or loss(*a))
     algorithm = offpac(lr=0.05, behaviour=Uniform(), clip_rho=clip)
     for _ in range(5):
         metrics = algorithm.update()
-    assert seen == {"rho": clip, "c": clip, "pg": None}  # the loss has the weight in front of A
+    # the loss has the weight in front of A
+    assert seen == {"clip_rho": clip, "clip_c": clip, "clip_pg_rho": None}
     weights = torch.cat(losses)
     assert weights.max() <= clip
     assert (weights.max() > 1) == (clip > 1)
