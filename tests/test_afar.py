@@ -202,3 +202,134 @@ print(json.dumps(told))
     where, told = done.stdout.strip().split("\n")
     assert where.startswith(str(tmp_path))
     assert json.loads(told) == {name: [0, False] for name in load()}
+
+
+HIDES = """
+import contextlib, ctypes, functools, inspect, sys, threading, types
+import torch
+import rlx
+from rlx.course import afar, guard
+from rlx.course.checking import examine
+from rlx.course.exercise import edited, find, load
+
+load()
+mine = edited(find("normalize").reference)
+afar.prepare()
+theirs = rlx.functional.normalize
+copied = types.FunctionType(theirs.__code__, theirs.__globals__, "f", theirs.__defaults__)
+renamed = types.FunctionType(
+    theirs.__code__.replace(co_name="x"), theirs.__globals__, "f", theirs.__defaults__
+)
+forged = {}
+exec(compile("def f(x):\\n    return n(x)", rlx.functional.__file__, "exec"), {"n": theirs}, forged)
+
+def without_profile(x):
+    sys.setprofile(None)
+    return theirs(x)
+
+def in_a_thread(x):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(theirs(x)))
+    thread.start()
+    thread.join()
+    return found[0]
+
+def by_ctypes(x):
+    sys.setprofile(None)
+    call = ctypes.pythonapi.PyObject_CallOneArg
+    call.restype, call.argtypes = ctypes.py_object, [ctypes.py_object, ctypes.py_object]
+    return call(theirs, x)
+
+def swallows(x):
+    sys.setprofile(None)
+    try:
+        return theirs(x)
+    except BaseException:
+        guard.asked.clear()
+        return x
+
+def of_the_code(x):
+    sys.setprofile(None)
+    return copied(x)
+
+def of_a_renamed_code(x):
+    sys.setprofile(None)
+    return renamed(x)
+
+def under_a_forged_name(x):
+    sys.setprofile(None)
+    return forged["f"](x)
+
+def decorated(x):
+    sys.setprofile(None)
+    return torch.enable_grad()(theirs)(x)
+
+def to_a_library_that_calls(x):
+    sys.setprofile(None)
+    return next(map(theirs, [x]))
+
+def of_another(x):  # it may be used
+    flat = x.detach().flatten()
+    return mine(x) + 0 * rlx.functional.huber_loss(flat, flat).sum()
+
+def judged(answer, name="normalize"):
+    def ask(request, exercise):
+        afar.serve({"mine": answer}, request, sys.argv[1])
+        return open(sys.argv[1]).read()
+    try:
+        return examine(find(name), afar.Afar("mine", ask)).kind
+    except afar.Refused as refused:
+        return refused.title
+
+for answer in (
+    theirs, functools.partial(theirs), copied, renamed, without_profile, in_a_thread, by_ctypes,
+    swallows, of_the_code, of_a_renamed_code, under_a_forged_name, decorated,
+    to_a_library_that_calls,
+):
+    assert judged(answer) not in ("passed",), answer
+    if answer is not swallows:
+        assert judged(answer) == "it is not your own", answer
+assert judged(mine) == judged(of_another) == "passed"
+
+# A function under a decorator, by its `__wrapped__` too.
+vtrace = rlx.functional.vtrace
+for answer in (vtrace, vtrace.__wrapped__, lambda *x: vtrace.__wrapped__(*x)):
+    assert judged(answer, "vtrace") == "it is not your own"
+
+# Nothing is refused outside.
+assert abs(theirs(torch.tensor([1.0, 3.0]))).sum() > 1.9
+"""
+
+
+def test_the_librarys_earns_nothing_however_the_call_is_hidden(tmp_path):
+    """In a process of its own: what is put into the library's functions stays there."""
+    done = subprocess.run(
+        [sys.executable, "-c", HIDES, tmp_path / "answer.json"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+EVERYONE = """
+import sys
+from rlx.course import afar
+from rlx.course.checking import examine
+from rlx.course.exercise import EXERCISES, edited, load
+
+load()
+own = {name: edited(exercise.reference) for name, exercise in EXERCISES.items()}
+afar.prepare()
+for name, exercise in EXERCISES.items():
+    def ask(request, _):
+        afar.serve({"mine": own[name]}, request, sys.argv[1])
+        return open(sys.argv[1]).read()
+    card = examine(exercise, afar.Afar("mine", ask))
+    assert card.passed, card
+"""
+
+
+@pytest.mark.slow
+def test_no_answer_of_ones_own_is_refused(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", EVERYONE, tmp_path / "answer.json"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -12,10 +12,9 @@ import base64
 import functools
 import json
 import math
-import pkgutil
 import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from rlx.course import guard
 from rlx.course.exercise import EXERCISES, Case, Exercise, Wrong, load
 from rlx.course.observe import (
     Elsewhere,
@@ -39,7 +39,6 @@ from rlx.course.values import leaves
 from rlx.course.words import LIBRARIES, unwritten, where
 from rlx.rollout import Rollout
 
-MAY_CALL = {"baselined_loss"}  # its target: the loss of the chapter before, which it is a use of
 DEEPEST, LONGEST = 12, 100_000  # of what is written down: nested in each other; entries, characters
 
 
@@ -56,6 +55,11 @@ class Refused(Exception):
 
 
 # ------------------------------------------------------------------ where the answer is
+
+
+def prepare() -> None:
+    """In the process of a submission, before anything of it has run."""
+    guard.install(load())
 
 
 def serve(namespace: dict[str, Any], request: str, path: str) -> None:
@@ -76,46 +80,28 @@ def _served(namespace: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     if not callable(answer):
         what = "neither a function nor a class"
         return {"refused": [f"it is {what}", f"`{asked['name']}` is a {type(answer).__name__}."]}
-    given = {id(code): name for name, code in _given(exercise)}
-    if name := next((given[id(c)] for c in _codes(answer, True) if id(c) in given), None):
+    given = {id(one.__code__): name for name, one in guard.asked_for(exercise)}
+    codes = (id(one.__code__) for one in guard.functions(answer, inherited=True))
+    if name := next((given[one] for one in codes if one in given), None):
         return {"borrowed": name}
     cases = [
         exercise.cases[which] if isinstance(which, int) else exercise.made_from(which)
         for which in asked["cases"]
     ]
-    with random_numbers_kept(), one_thread(), _watched(given) as called:
+    with (
+        random_numbers_kept(),
+        one_thread(),
+        guard.refusing(exercise) as asked_for,
+        _watched(given) as called,
+    ):
         try:
             with time_limit(exercise.time_limit):
                 seen = [observe(exercise, answer, case) for case in cases]
         except OutOfTime:
             return {"out_of_time": True}
-    if called:
-        return {"borrowed": called[0]}
+    if asked_for or called:
+        return {"borrowed": [*asked_for, *called][0]}
     return {"observed": [pack_observed(one) for one in seen]}
-
-
-def _given(exercise: Exercise) -> Iterator[tuple[str, types.CodeType]]:
-    """The code of what is asked for, as the library has it, with its name."""
-    target = None if exercise.name in MAY_CALL else exercise.target
-    for name in filter(None, [target, exercise.reference]):
-        thing = pkgutil.resolve_name(name) if isinstance(name, str) else name
-        if isinstance(thing, type) and not isinstance(exercise.reference, type):
-            continue  # a class that the answer makes one of
-        for code in _codes(thing):
-            yield name if isinstance(name, str) else "the course's own answer", code
-
-
-def _codes(thing: Any, inherited: bool = False) -> Iterator[types.CodeType]:
-    while isinstance(thing, functools.partial):
-        thing = thing.func
-    thing = getattr(thing, "__func__", thing)
-    if isinstance(thing, type):
-        for kind in thing.__mro__ if inherited else [thing]:
-            for part in vars(kind).values():
-                if isinstance(part, types.FunctionType):
-                    yield part.__code__
-    elif isinstance(code := getattr(thing, "__code__", None), types.CodeType):
-        yield code
 
 
 class _watched:

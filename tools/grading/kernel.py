@@ -29,6 +29,7 @@ FLOOD = 20 * PRINTED  # and after so many it is stopped
 ANSWER = 64 * 2**20  # bytes of what an answer did
 START = (
     "import rlx.course, rlx.course.afar\n"  # before any cell, and before what stands beside it
+    "rlx.course.afar.prepare()\n"
     "import os, shutil\n"
     "if os.path.isdir('given'): shutil.copytree('given', '.', dirs_exist_ok=True)\n"
     "del os, shutil, rlx"
