@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -17,9 +18,10 @@ import nbformat
 import pytest
 import torch
 import yaml
-from class_report import Alike, report
+from grading.glance import Alike, report
 from make_exercises import stale
 
+import rlx
 from rlx.course import NotYet, check, exam, hint
 from rlx.course.chapters import CHAPTERS
 from rlx.course.checking import examine
@@ -234,6 +236,24 @@ def test_what_is_nearly_the_same_is_told_from_what_everyone_writes(room):
     assert found.alike == [Alike(("ada", "bob"), ["reward_to_go"], False)]  # not the one-line loss
     assert found.common["reward_to_go"] == [[f"leaks{k}" for k in range(5)]]
     assert found.official["reward_to_go"] == ["cleo"]
+    assert found.library["reward_to_go"] == ["cleo"]
+
+
+def test_copied_text_is_counted_also_of_short_answers_and_within_others(room):
+    library = source(rlx.functional.normalize).replace("Tensor", "torch.Tensor")
+    renamed = library.replace("normalize", "theirs", 1).replace("x", "y")
+    wrapped = f"def normalize(x):\n{textwrap.indent(renamed, '    ')}\n    return theirs(x)"
+    room.add("short", policy_gradient_loss=RIGHT_LOSS, normalize=library)
+    room.add("within", normalize=wrapped)
+    own = "def normalize(x):\n    m = x.mean()\n    return (x - m) / ((x - m) ** 2).mean().sqrt()"
+    room.add("own", normalize=own)
+    found = report(room.course, "05_reinforce")
+    assert found.library["normalize"] == ["short", "within"]
+    assert found.library["noise"] == []
+    assert re.search(r"^normalize +2 +\d of 11 +3 +2", class_report.terminal(found), re.MULTILINE)
+    page = class_report.page(found)
+    assert "<b>2</b> as in the library" in page
+    assert "short, within" in page
 
 
 def test_only_checks_that_were_really_edited_are_named(room):
