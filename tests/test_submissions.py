@@ -1,4 +1,4 @@
-"""A hundred submissions, of sixty kinds, graded as a teacher grades: points, pages and the table.
+"""A hundred submissions, of some sixty kinds, graded as a teacher grades: points, pages, table.
 
 Honest accidents cost nothing, and what is not one's own earns nothing.
 """
@@ -486,6 +486,69 @@ def the_librarys_called(student):
     """)  # fmt: skip
 
 
+@kind(7, "it is not your own")
+def the_librarys_called_without_a_profile(student):
+    student.put("normalize", """
+        import sys
+        def normalize(x):
+            sys.setprofile(None)
+            try:
+                return rlx.functional.normalize(x)
+            except BaseException:
+                sys.setprofile(None)
+                return (x - x.mean()) / x.std()
+    """)  # fmt: skip
+
+
+@kind(7, "it is not your own")
+def the_librarys_called_in_a_thread(student):
+    student.put("normalize", """
+        import threading
+        def normalize(x):
+            found = []
+            thread = threading.Thread(target=lambda: found.append(rlx.functional.normalize(x)))
+            thread.start()
+            thread.join()
+            return found[0]
+    """)  # fmt: skip
+
+
+@kind(7, "it is not your own")
+def the_librarys_called_by_ctypes(student):
+    student.put("normalize", """
+        import ctypes, sys
+        call = ctypes.pythonapi.PyObject_CallOneArg
+        call.restype, call.argtypes = ctypes.py_object, [ctypes.py_object, ctypes.py_object]
+        def normalize(x):
+            sys.setprofile(None)
+            return call(rlx.functional.normalize, x)
+    """)  # fmt: skip
+
+
+@kind(7, "it is not your own")
+def the_librarys_code_under_another_name(student):
+    student.put("normalize", """
+        import sys, types
+        from rlx.functional import normalize as theirs
+        made = types.FunctionType(theirs.__code__.replace(co_name="f"), theirs.__globals__)
+        def normalize(x):
+            sys.setprofile(None)
+            return made(x)
+    """)  # fmt: skip
+
+
+@kind(6, "it is not your own", chapter=ONE)
+def the_librarys_method_hidden(student):
+    student.put("HideObservation", """
+        import sys
+        import rlx.envs.cartpole
+        class HideObservation(rlx.envs.cartpole.HideObservation):
+            def __init__(self, *inputs):
+                sys.setprofile(None)
+                super().__init__(*inputs)
+    """)  # fmt: skip
+
+
 @both(0, 0, untouched=True)
 def reads_the_solutions(student):
     path = ROOT / "solutions" / student.chapter / f"{student.chapter}.ipynb"
@@ -551,6 +614,7 @@ def the_rest_deleted(student):
 @kind(9, chapter=SIX)
 def one_wrong_of_many(student):
     student.put("optimal_baseline", "def optimal_baseline(*_):\n    return torch.zeros(())")
+    student.beside["submission_secret.txt"] = "by which nbgrader's exchange finds the page"
 
 
 NEED_A_SANDBOX = {reads_the_solutions, writes_to_the_gradebook, starts_many_processes}
@@ -558,49 +622,59 @@ if sandbox.missing():
     KINDS = {name: one for name, one in KINDS.items() if one[2] not in NEED_A_SANDBOX}
 
 
-class Class:
-    """All of them, graded by the command of docs/teaching.md."""
+# How often the grader is started: as many parts of a class, for pytest's processes to share.
+PARTS = {FIVE: 3, ONE: 2, SIX: 1}
 
-    def __init__(self, root):
-        self.root = root
+
+class Class:
+    """Some of them, graded by the command of docs/teaching.md."""
+
+    def __init__(self, root, chapter, names):
+        self.root, self.chapter = root, chapter
         shutil.copy(ROOT / "nbgrader_config.py", root)
         (root / "tools").symlink_to(ROOT / "tools")
-        for chapter in (FIVE, ONE, SIX):
-            for folder in ("solutions", "exercises"):
-                shutil.copytree(ROOT / folder / chapter, root / folder / chapter)
-        notebooks = {}
-        for name, (chapter, untouched, change, *_) in KINDS.items():
-            path = ROOT / "exercises" / chapter / f"{chapter}.ipynb"
-            key = chapter, untouched
-            if key not in notebooks:
-                notebooks[key] = nbformat.read(path, 4) if untouched else solved(chapter)
-            student = Student(chapter, copy.deepcopy(notebooks[key]))
+        for folder in ("solutions", "exercises"):
+            shutil.copytree(ROOT / folder / chapter, root / folder / chapter)
+        path = ROOT / "exercises" / chapter / f"{chapter}.ipynb"
+        notebooks = {True: nbformat.read(path, 4), False: solved(chapter)}
+        for name in names:
+            _, untouched, change, *_ = KINDS[name]
+            student = Student(chapter, copy.deepcopy(notebooks[untouched]))
             change(student)
             for one in student.notebook.cells:
                 one.source = one.source.replace("COURSE", str(root))
             student.hand_in(root / "grading/submitted" / name / chapter)
-        self.said = [self.grade(chapter) for chapter in (FIVE, ONE, SIX)]
+        self.said = self.grade()
         with open(root / "grading/grades.csv", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["raw_score"]]
-        self.rows = {row["student_id"]: row for row in rows}  # each handed in one chapter
+            self.rows = {row["student_id"]: row for row in csv.DictReader(file)}
 
-    def grade(self, chapter, *options):
-        command = [sys.executable, "tools/grade.py", chapter, "--course", self.root]
-        command += ["--jobs", "2", "--seconds", "10", *options]
+    def grade(self):
+        command = [sys.executable, "tools/grade.py", self.chapter, "--course", self.root]
+        command += ["--seconds", "10"]
         done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def page(self, name):
-        chapter = KINDS[name][0]
-        path = self.root / "grading/feedback" / name / chapter / f"{chapter}.html"
+        path = self.root / "grading/feedback" / name / self.chapter / f"{self.chapter}.html"
         return path.read_text() if path.exists() else ""
 
 
-def test_each_gets_the_points_that_it_deserves_and_a_page_that_says_why(tmp_path, subtests):
-    """One test: pytest's processes share no class that was graded."""
-    graded = Class(tmp_path)
-    for name, (*_, points, words, failed) in KINDS.items():
+def part(chapter, k):
+    """Every so manieth kind: the slow ones, which stand together, are shared out."""
+    return [name for name, one in KINDS.items() if one[0] == chapter][k :: PARTS[chapter]]
+
+
+@pytest.mark.parametrize(
+    ("chapter", "k"), [(chapter, k) for chapter, count in PARTS.items() for k in range(count)]
+)
+def test_each_gets_the_points_that_it_deserves_and_a_page_that_says_why(
+    tmp_path, subtests, chapter, k
+):
+    names = part(chapter, k)
+    graded = Class(tmp_path, chapter, names)
+    for name in names:
+        *_, points, words, failed = KINDS[name]
         with subtests.test(name):
             page, row = graded.page(name), graded.rows[name]
             assert row["score"] == ("FAILED" if points is None else str(float(points)))
@@ -609,14 +683,31 @@ def test_each_gets_the_points_that_it_deserves_and_a_page_that_says_why(tmp_path
             assert failed in row["note"]
 
     with subtests.test("where they ran, and who could not be graded"):
-        first, *_, last = graded.said[0].strip().splitlines()
+        first, *_, last = graded.said.strip().splitlines()
         assert ("NO SANDBOX" in first) == bool(sandbox.missing())
-        missed = sorted(name for name, one in KINDS.items() if one[-1] and one[0] == FIVE)
-        assert f"{len(missed)} could not be graded:" in graded.said[0]
-        assert last.split(":")[0].strip() == missed[-1]
+        missed = sorted(name for name in names if KINDS[name][-1])
+        assert (f"{len(missed)} could not be graded:" in graded.said) == bool(missed)
+        assert not missed or last.split(":")[0].strip() == missed[-1]
 
-    with subtests.test("what has not changed is left as it is"):
-        table = tmp_path / "grading/grades.csv"
-        before = table.read_text()
-        assert "1 of 1 are left as they are." in graded.grade(SIX)
-        assert table.read_text() == before
+    if chapter == SIX:
+        with subtests.test("what came by the exchange goes back by it"):
+            (name,) = names
+            page = tmp_path / f"grading/feedback/{name}/{SIX}"
+            secret = page.joinpath("submission_secret.txt").read_text()
+            assert secret == "by which nbgrader's exchange finds the page"
+
+        with subtests.test("what has not changed is left as it is"):
+            table = tmp_path / "grading/grades.csv"
+            before = table.read_text()
+            assert "1 of 1 are left as they are." in graded.grade()
+            assert table.read_text() == before
+
+
+def test_the_sandbox_has_the_packages_and_not_the_course(monkeypatch, tmp_path):
+    users = tmp_path / "lib/site-packages"
+    users.mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [str(ROOT), str(ROOT / "tools"), str(users), "", *sys.path])
+    found = sandbox.packages()
+    assert str(users) in found
+    assert os.path.dirname(os.path.dirname(nbformat.__file__)) in found
+    assert not any(ROOT.is_relative_to(path) or Path(path) == ROOT for path in found)

@@ -30,6 +30,7 @@ if str(ROOT) not in sys.path:
 import nbformat  # noqa: E402
 from grading import bare, repair, sandbox  # noqa: E402
 
+EXCHANGED = ("timestamp.txt", "submission_secret.txt")  # nbgrader's: when, and whose the page is
 OWN = 20 * 2**20  # bytes of what may be handed in beside the notebook
 
 
@@ -91,7 +92,7 @@ def work(pipe, course: Course, package: Path, options) -> None:
         try:
             record = submission(student, course, released, solved, own, package, options, run)
         except repair.Unreadable as error:
-            record = {"failed": str(error)}
+            record = {"failed": str(error), "for good": True}
         except Exception as error:
             traceback.print_exc()
             record = {"failed": f"{type(error).__name__}: {error}"}
@@ -118,8 +119,9 @@ def submission(student, course, released, solved, own, package, options, run) ->
     shutil.rmtree(target.parent, ignore_errors=True)
     target.parent.mkdir(parents=True)
     nbformat.write(notebook, target)
-    if (stamp := course.folder(student) / "timestamp.txt").is_file():
-        shutil.copy(stamp, target.parent)
+    for name in EXCHANGED:
+        if (path := course.folder(student) / name).is_file() and not path.is_symlink():
+            shutil.copy(path, target.parent)
     return {
         "notes": notes + more + done.notes,
         "megabytes": round(done.peak),
@@ -244,6 +246,8 @@ def main() -> int:
                     record["failed"] = str(error)
             if "failed" in record:
                 book.forget(course.assignment, student)
+                if not record.get("for good"):  # perhaps not theirs: tried again the next time
+                    record["mark"] = ""
             write(course.record(student), record)
             score = "FAILED" if "failed" in record else book.score(course.assignment, student)
             print(f"{student:{width}}  {score:>10}  {record.get('seconds', 0):5.1f} s", flush=True)

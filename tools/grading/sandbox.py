@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from os.path import isdir
 from pathlib import Path
 
 from kernel_env import KERNEL_ENV
@@ -71,13 +72,13 @@ def command(
     for path in ("/tmp", "/dev/shm", HOME):
         mounts += ["--size", str(256 * 2**20), "--tmpfs", path]
     prefixes = (sys.prefix, sys.base_prefix, os.path.realpath(sys.base_prefix), str(package))
-    for path in (*SYSTEM, *prefixes):
+    for path in dict.fromkeys((*SYSTEM, *prefixes, *packages())):
         inside = path.startswith(("/usr/", "/opt/"))  # which are there already
         if os.path.exists(path) and not inside:
             mounts += ["--ro-bind", path, path]
-    installed = Path(sysconfig.get_path("purelib"), "rlx")  # one that has its answers
-    if installed.is_dir():
-        mounts += ["--tmpfs", str(installed)]
+    for path in packages():  # an installed copy has its answers
+        if Path(path, "rlx").is_dir():
+            mounts += ["--tmpfs", f"{path}/rlx"]
     mounts += ["--ro-bind", LIMITS, LIMITS]
     for entry in sorted(home.iterdir()):
         mounts += ["--ro-bind", str(entry), f"{HOME}/given/{entry.name}"]
@@ -85,6 +86,14 @@ def command(
     variables = _environment(HOME, str(package))
     sets = [part for pair in variables.items() for part in ("--setenv", *pair)]
     return ["bwrap", *FLAGS, "--clearenv", *mounts, *sets, *limited, *python], dict(os.environ)
+
+
+def packages() -> list[str]:
+    """Where packages are: of this environment, of the user, and others that it looks into. No other
+    folder of Python's path, such as the course's own."""
+    found = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *sys.path]
+    named = ("site-packages", "dist-packages")
+    return [path for path in dict.fromkeys(found) if Path(path).name in named and isdir(path)]
 
 
 HOME = "/home/student"
