@@ -280,8 +280,14 @@ def unpack(packed: Any) -> Any:
     if "function" in packed:
         return lambda *_: None
     if "callable" in packed:
-        return type(str(packed["callable"]), (), {"__call__": lambda *_: None})()
-    return type(str(packed["other"]), (), {})()
+        return _of_no_numbers(str(packed["callable"]), True)()
+    return _of_no_numbers(str(packed["other"]), False)()
+
+
+@functools.lru_cache(1000)
+def _of_no_numbers(name: str, calls: bool) -> type:
+    """One class for all objects that had one class there."""
+    return type(name, (), {"__call__": lambda *_: None} if calls else {})
 
 
 def _plain(name: str) -> str:
