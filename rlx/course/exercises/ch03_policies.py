@@ -153,11 +153,6 @@ the signs of the logits are turned round
     - logits=logits
     + logits=-logits
 
-no gradient reaches the logits
-    The numbers are right, but the network learns through them: no `detach()` here.
-    - logits=logits
-    + logits=logits.detach()
-
 it takes the absolute value for a probability
     A large negative number means an improbable action. The softmax knows that.
     - logits=logits
@@ -281,12 +276,6 @@ all deviations are 1
     log_std is not used: the spread could not be learned.
     - log_std.exp()
     + torch.ones_like(log_std)
-
-no gradient reaches log_std
-    The numbers are right, but the deviation is learned too: no `detach()`, `.item()` or
-    `torch.tensor(…)` on the way.
-    - log_std.exp()
-    + log_std.detach().exp()
 
 the absolute value stands where exp belongs
     `abs()` makes a number positive, but it does not undo a logarithm.
@@ -441,21 +430,11 @@ only the last component counts
     - total = total +
     + total =
 
-the sign is turned round
-    These are log-probabilities as they are. The minus belongs to the loss.
-    - return total
-    + return -total
-
 probabilities are added, not their logarithms
     Independent probabilities multiply, and their logarithms add: leave the logarithms as
     they are.
     - component.log_prob(action)
     + component.log_prob(action).exp()
-
-it returns the probability, not its logarithm
-    What is asked for is the logarithm: no `exp()` at the end.
-    - return total
-    + return total.exp()
 
 the log-probabilities are multiplied
     Probabilities multiply. Their logarithms add.
@@ -468,17 +447,6 @@ only the first number of a component counts
     A force of several numbers has a log-probability for each of them: sum them all.
     - x.flatten(1).sum(1)
     + x.flatten(1)[:, 0]
-
-no gradient is left
-    The numbers are right, but the policy learns through this function: no `detach()` and no
-    `no_grad()` here.
-    - return total
-    + return total.detach()
-
-the log-probabilities come in a column
-    (B,) is asked for: no last dimension of size 1.
-    - return total
-    + return total[:, None]
 """)
 
 
@@ -597,38 +565,16 @@ only the last component counts
     - total = total +
     + total =
 
-the sign is turned round
-    The entropy of a category is positive: the more undecided, the larger.
-    - return total
-    + return -total
-
-it averages over the rows
-    Each row has an entropy of its own: (B,).
-    - return total
-    + return total.mean()
-
 negative entropies are cut off
     A category's entropy is never negative, that of a number may well be: for a deviation
     below 0.24 it is. No `clamp`, no `abs`.
     - return total
     + return total.clamp(min=0)
 
-negative entropies become positive
-    A category's entropy is never negative, that of a number may well be: for a deviation
-    below 0.24 it is. No `abs`.
-    - return total
-    + return total.abs()
-
 only the first number of a component counts
     A force of several numbers has an entropy for each of them: sum them all.
     - x.flatten(1).sum(1)
     + x.flatten(1)[:, 0]
-
-no gradient is left
-    The numbers are right, but an entropy bonus moves the parameters: no `detach()` and no
-    `no_grad()` here.
-    - return total
-    + return total.detach()
 
 the entropies are multiplied
     Entropies of independent things add.

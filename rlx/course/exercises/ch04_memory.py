@@ -642,26 +642,10 @@ every row gets the fresh state
     -         h = step(h, state)
     +
 
-the numbers come out in reverse order
-    The first row's state has to stand first.
-    - torch.stack(entering)
-    + torch.stack(entering[::-1])
-
 only the last state is returned
     Each row needs the state that enters it: keep all of them.
     - torch.stack(entering)
     + h
-
-the gradient does not reach h0
-    The numbers are right. What an episode begins with may be learned, too: no `detach()`.
-    - h = h0 if
-    + h = h0.detach() if
-
-all gradients are cut
-    The numbers are right, but nothing can be learned through them: no `no_grad()` or
-    `detach()`.
-    - torch.stack(entering)
-    + torch.stack(entering).detach()
 """)
 
 

@@ -292,12 +292,6 @@ the log-probabilities are detached, not the advantages
     - logprobs * advantages.detach()
     + logprobs.detach() * advantages
 
-no gradient is left
-    The whole product is detached, so the optimizer has nothing to follow. Only the
-    advantages are constants.
-    - (logprobs * advantages.detach())
-    + (logprobs * advantages).detach()
-
 the advantages are not used
     This raises or lowers the probability of every action alike, good or bad.
     -  * advantages.detach()
@@ -347,11 +341,6 @@ policy_gradient_loss.harder(
         A loss is made smaller: minus in front.
         - return -(
         + return (
-
-    a gradient flows through the advantages
-        They are measurements: `advantages.detach()`.
-        - advantages.detach()
-        + advantages
     """,
     inputs=lambda draw: _few_steps(draw, draw.size(1, 20)),
 )

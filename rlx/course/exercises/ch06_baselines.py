@@ -138,17 +138,6 @@ baselined_loss.mistake(
     ),
 )
 baselined_loss.mistake(
-    "it sums where it should average",
-    "With twice the rows the step would be twice as large: `.mean()`.",
-    ("mean()", "sum()"),
-)
-baselined_loss.mistake(
-    "no gradient is left",
-    "The log-probabilities are detached as well, so the policy cannot learn. Only the advantages "
-    "are constants.",
-    ("(logprobs * advantages.detach())", "(logprobs * advantages).detach()"),
-)
-baselined_loss.mistake(
     "the log-probabilities are detached, not the advantages",
     "This trains the values and leaves the policy alone. It is the other way round.",
     ("logprobs * advantages.detach()", "logprobs.detach() * advantages"),
@@ -234,11 +223,6 @@ value_loss.mistake(
     ("(values - returns.detach())", "(values.detach() - returns)"),
 )
 value_loss.mistake(
-    "no gradient is left at all",
-    "Both sides are detached. The values have to keep theirs: they are what learns.",
-    ("values - returns.detach()", "values.detach() - returns.detach()"),
-)
-value_loss.mistake(
     "the deviation is not used",
     "With returns of some hundreds the loss begins at some ten thousands, far above the policy's "
     "loss beside it. Divide the error by the deviation.",
@@ -299,11 +283,6 @@ value_loss.mistake(
     "That is a nice number to look at, in units of σ. Its gradient is another one: it does not get "
     "smaller near the goal.",
     (".square().mean()", ".square().mean().sqrt()"),
-)
-value_loss.mistake(
-    "it sums where it should average",
-    "With twice the rows the step would be twice as large: `.mean()`.",
-    (".mean()", ".sum()"),
 )
 value_loss.mistake(
     "every value meets every return",
