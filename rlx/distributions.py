@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -106,13 +106,13 @@ class ActionDistribution:
     def log_prob(self, *actions: Tensor) -> Tensor:
         """Log-probability or density of `actions`, summed over components and dimensions: (B,)."""
         self.check(*actions)
-        return sum(_row_sum(c.log_prob(action)) for c, action in zip(self.components, actions))
+        return _total(_row_sum(c.log_prob(x)) for c, x in zip(self.components, actions))
 
     def entropy(self) -> Tensor:
         """Entropy of each row, summed over components and event dimensions: (B,).
 
         Raises NotImplementedError for a component without a closed form (a squashed Gaussian)."""
-        return sum(_row_sum(component.entropy()) for component in self.components)
+        return _total(_row_sum(component.entropy()) for component in self.components)
 
 
 class Categorical(torch.distributions.Categorical):
@@ -269,6 +269,11 @@ def _mode(component: Distribution) -> Tensor:
     if isinstance(component, Bernoulli):
         return (component.probs > 0.5).to(component.probs.dtype)  # torch's is NaN at exactly 0.5
     return component.mode
+
+
+def _total(parts: Iterable[Tensor]) -> Tensor:
+    first, *rest = parts  # a `sum` that begins with 0 is an operation more, forwards and backwards
+    return sum(rest, first)
 
 
 def _row_sum(x: Tensor) -> Tensor:

@@ -427,13 +427,17 @@ def normalize(x: Tensor, mask: Tensor | None = None, eps: float = 1e-8) -> Tenso
 
     Both (N,). The deviation is the population's: a single row gives 0, not NaN.
     """
-    mask = torch.ones_like(x, dtype=torch.bool) if mask is None else mask
-    _check(x=x, mask=mask)
-    if not mask.any():
+    _check(x=x)
+    kept = x
+    if mask is not None:
+        _check(x=x, mask=mask)
+        kept = x[mask]
+    if not len(kept):
         return torch.zeros_like(x)
     # std_mean finds the mean of equal numbers exactly. Rounding in it would be divided by eps.
-    std, mean = torch.std_mean(x[mask], correction=0)
-    return torch.where(mask, (x - mean) / (std + eps), 0)
+    std, mean = torch.std_mean(kept, correction=0)
+    scaled = (x - mean) / (std + eps)
+    return scaled if mask is None else torch.where(mask, scaled, 0)
 
 
 def approx_kl(logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
