@@ -94,12 +94,6 @@ def _(logprobs, old_logprobs, clip):
     return logprobs.new_tensor(sum(inside) / len(inside))
 
 
-@again("clip_fraction", "it is a number of rows, not a share")
-def _(logprobs, old_logprobs, clip):
-    outside = [not 1 - clip <= r <= 1 + clip for r in _ratios(logprobs, old_logprobs)]
-    return logprobs.new_tensor(float(sum(outside)))
-
-
 @again("clip_fraction", "the logarithm of the ratio is compared with the clip")
 def _(logprobs, old_logprobs, clip):
     outside = [abs(math.log(r)) > clip for r in _ratios(logprobs, old_logprobs)]

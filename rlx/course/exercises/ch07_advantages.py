@@ -105,14 +105,13 @@ td_error = Exercise(
 )
 
 
-@td_error.case("two steps, then terminated, gamma 0.5")
-def _():
-    return *_table(([1.0, 2.0], [4.0, 8.0, 16.0], "terminated")), 0.5
-
-
-@td_error.case("two steps, then cut, gamma 0.5")
-def _():
-    return *_table(([1.0, 2.0], [4.0, 8.0, 16.0], "cut")), 0.5
+td_error.case(
+    "two steps, then terminated, gamma 0.5",
+    lambda: (*_table(([1.0, 2.0], [4.0, 8.0, 16.0], "terminated")), 0.5),
+)
+td_error.case(
+    "two steps, then cut, gamma 0.5", lambda: (*_table(([1.0, 2.0], [4.0, 8.0, 16.0], "cut")), 0.5)
+)
 
 
 @td_error.case("an episode that was cut before one that terminated, gamma 0.9")
@@ -273,14 +272,14 @@ def _sums(rewards, values, end, terminated, gamma, n, *, reward=None, value=None
     return returns
 
 
-@n_step_returns.case("three steps, then cut, gamma 0.5, n = 2")
-def _():
-    return *_table(([1.0, 2.0, 4.0], [10.0, 20.0, 30.0, 80.0], "cut")), 0.5, 2
-
-
-@n_step_returns.case("three steps, then terminated, gamma 0.5, n = 2")
-def _():
-    return *_table(([1.0, 2.0, 4.0], [10.0, 20.0, 30.0, 80.0], "terminated")), 0.5, 2
+n_step_returns.case(
+    "three steps, then cut, gamma 0.5, n = 2",
+    lambda: (*_table(([1.0, 2.0, 4.0], [10.0, 20.0, 30.0, 80.0], "cut")), 0.5, 2),
+)
+n_step_returns.case(
+    "three steps, then terminated, gamma 0.5, n = 2",
+    lambda: (*_table(([1.0, 2.0, 4.0], [10.0, 20.0, 30.0, 80.0], "terminated")), 0.5, 2),
+)
 
 
 @n_step_returns.case("an episode that was cut before one that terminated, gamma 0.9, n = 3")
@@ -499,24 +498,19 @@ gae = Exercise(
 )
 
 
-@gae.case("two steps, then terminated, gamma 0.5, lambda 0.8")
-def _():
-    return *_table(([1.0, 2.0], [4.0, 8.0, 16.0], "terminated")), 0.5, 0.8
-
-
-@gae.case("two steps, then cut, gamma 0.5, lambda 0.8")
-def _():
-    return *_table(([1.0, 2.0], [4.0, 8.0, 16.0], "cut")), 0.5, 0.8
-
-
-@gae.case("an episode that was cut before one that terminated, gamma 0.9, lambda 0.8")
-def _():
-    return *_table(*CUT_THEN_TERMINATED), 0.9, 0.8
-
-
-@gae.case("the same, gamma 0.9, lambda 1")
-def _():
-    return *_table(*CUT_THEN_TERMINATED), 0.9, 1.0
+gae.case(
+    "two steps, then terminated, gamma 0.5, lambda 0.8",
+    lambda: (*_table(([1.0, 2.0], [4.0, 8.0, 16.0], "terminated")), 0.5, 0.8),
+)
+gae.case(
+    "two steps, then cut, gamma 0.5, lambda 0.8",
+    lambda: (*_table(([1.0, 2.0], [4.0, 8.0, 16.0], "cut")), 0.5, 0.8),
+)
+gae.case(
+    "an episode that was cut before one that terminated, gamma 0.9, lambda 0.8",
+    lambda: (*_table(*CUT_THEN_TERMINATED), 0.9, 0.8),
+)
+gae.case("the same, gamma 0.9, lambda 1", lambda: (*_table(*CUT_THEN_TERMINATED), 0.9, 1.0))
 
 
 @gae.case("one that terminated before one that was cut, gamma 0.9, lambda 0")
@@ -823,24 +817,10 @@ lambda_weights = Exercise(
 )
 
 
-@lambda_weights.case("three steps left, lambda 0.8")
-def _():
-    return 3, 0.8
-
-
-@lambda_weights.case("one step left, lambda 0.9")
-def _():
-    return 1, 0.9
-
-
-@lambda_weights.case("four steps left, lambda 0")
-def _():
-    return 4, 0.0
-
-
-@lambda_weights.case("four steps left, lambda 0.9")
-def _():
-    return 4, 0.9
+lambda_weights.case("three steps left, lambda 0.8", lambda: (3, 0.8))
+lambda_weights.case("one step left, lambda 0.9", lambda: (1, 0.9))
+lambda_weights.case("four steps left, lambda 0", lambda: (4, 0.0))
+lambda_weights.case("four steps left, lambda 0.9", lambda: (4, 0.9))
 
 
 @lambda_weights.inputs

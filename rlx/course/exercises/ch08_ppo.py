@@ -111,11 +111,6 @@ the ratio is upside down
     - logprobs - old_logprobs)
     + old_logprobs - logprobs)
 
-it is a number of rows, not a share
-    Divide by the rows: `.mean()`.
-    - .mean()
-    + .sum()
-
 it is the mean distance from 1
     Compare each row with `clip` first.
     - ((ratio - 1).abs() > clip).to(ratio.dtype)
@@ -260,26 +255,11 @@ the old log-probabilities are not used
     - old_logprobs.detach()
     + logprobs.detach()
 
-no gradient is left
-    The new log-probabilities are what is learned through: only the old ones are detached.
-    - torch.exp(logprobs -
-    + torch.exp(logprobs.detach() -
-
 the sign is wrong
     The optimizer makes this number smaller, and the objective with it. Put a minus in
     front.
     - -torch.minimum
     + torch.minimum
-
-it sums where it should average
-    A minibatch of twice the size would take twice the step: `.mean()`.
-    - .mean()
-    + .sum()
-
-it stops one step early: each row has a loss of its own
-    An optimizer needs a single number: average over the rows.
-    - .mean()
-    +
 
 the two bounds are exchanged
     `low` is how far below 1 the ratio may go, `high` how far above.
@@ -412,9 +392,10 @@ def _():
     return old.clone(), old
 
 
-@approx_kl.case("a single row that became three times as probable")
-def _():
-    return torch.tensor([-0.5]) + torch.tensor([3.0]).log(), torch.tensor([-0.5])
+approx_kl.case(
+    "a single row that became three times as probable",
+    lambda: (torch.tensor([-0.5]) + torch.tensor([3.0]).log(), torch.tensor([-0.5])),
+)
 
 
 @approx_kl.inputs
@@ -463,11 +444,6 @@ log r is missing
     r - 1 alone has the mean 0, however far the policies are apart.
     - torch.expm1(log_ratio) - log_ratio
     + torch.expm1(log_ratio)
-
-it is summed, not averaged
-    Twice the rows would be twice the distance: `.mean()`.
-    - .mean()
-    + .sum()
 
 the average is taken first
     You average the logarithms and compute with the average: rows that moved up and rows
@@ -666,24 +642,15 @@ minibatches = Exercise(
 minibatches.arguments = ["lengths", "k"]
 
 
-@minibatches.case("ten rows that stand alone, dealt to 4")
-def _():
-    return torch.ones(10, dtype=torch.long), 4
-
-
-@minibatches.case("seven fragments of 3, 1, 4, 2, 5, 2 and 3 rows, dealt to 3")
-def _():
-    return torch.tensor([3, 1, 4, 2, 5, 2, 3]), 3
-
-
-@minibatches.case("six fragments of 2 rows, dealt to 2")
-def _():
-    return torch.full((6,), 2), 2
-
-
-@minibatches.case("one fragment of 5 rows, dealt to 1")
-def _():
-    return torch.tensor([5]), 1
+minibatches.case(
+    "ten rows that stand alone, dealt to 4", lambda: (torch.ones(10, dtype=torch.long), 4)
+)
+minibatches.case(
+    "seven fragments of 3, 1, 4, 2, 5, 2 and 3 rows, dealt to 3",
+    lambda: (torch.tensor([3, 1, 4, 2, 5, 2, 3]), 3),
+)
+minibatches.case("six fragments of 2 rows, dealt to 2", lambda: (torch.full((6,), 2), 2))
+minibatches.case("one fragment of 5 rows, dealt to 1", lambda: (torch.tensor([5]), 1))
 
 
 @minibatches.inputs

@@ -52,14 +52,14 @@ importance_weights = Exercise(
 )
 
 
-@importance_weights.case("probabilities of 0.5, 0.2 and 0.9; of μ 0.25, 0.4 and 0.1; no clip")
-def _():
-    return torch.tensor([0.5, 0.2, 0.9]).log(), torch.tensor([0.25, 0.4, 0.1]).log(), None
-
-
-@importance_weights.case("the same, clipped at 1.5")
-def _():
-    return torch.tensor([0.5, 0.2, 0.9]).log(), torch.tensor([0.25, 0.4, 0.1]).log(), 1.5
+importance_weights.case(
+    "probabilities of 0.5, 0.2 and 0.9; of μ 0.25, 0.4 and 0.1; no clip",
+    lambda: (torch.tensor([0.5, 0.2, 0.9]).log(), torch.tensor([0.25, 0.4, 0.1]).log(), None),
+)
+importance_weights.case(
+    "the same, clipped at 1.5",
+    lambda: (torch.tensor([0.5, 0.2, 0.9]).log(), torch.tensor([0.25, 0.4, 0.1]).log(), 1.5),
+)
 
 
 @importance_weights.case("two columns that ask for a gradient, clipped at 1")
@@ -92,16 +92,6 @@ a gradient flows through the weights
     smaller by it: detach both.
     - logprobs.detach() - behaviour_logprobs.detach()
     + logprobs - behaviour_logprobs
-
-a gradient flows through π into the weights
-    The numbers are right. But a weight says how much a row counts: detach `logprobs`, too.
-    - torch.exp(logprobs.detach()
-    + torch.exp(logprobs
-
-a gradient flows through μ into the weights
-    The numbers are right. But μ is not ours to change: detach `behaviour_logprobs`, too.
-    - behaviour_logprobs.detach())
-    + behaviour_logprobs)
 
 log-probabilities are divided as if they were probabilities
     Both are negative, and so the quotient is positive, large where π is *small*, and it looks
@@ -255,24 +245,12 @@ effective_sample_size = Exercise(
 )
 
 
-@effective_sample_size.case("weights of 2, 1 and 1")
-def _():
-    return (torch.tensor([2.0, 1.0, 1.0]),)
-
-
-@effective_sample_size.case("one row that has all the weight")
-def _():
-    return (torch.tensor([0.0, 0.0, 3.0, 0.0]),)
-
-
-@effective_sample_size.case("five equal weights of 0.2")
-def _():
-    return (torch.full((5,), 0.2),)
-
-
-@effective_sample_size.case("weights that are all 0")
-def _():
-    return (torch.zeros(3),)
+effective_sample_size.case("weights of 2, 1 and 1", lambda: (torch.tensor([2.0, 1.0, 1.0]),))
+effective_sample_size.case(
+    "one row that has all the weight", lambda: (torch.tensor([0.0, 0.0, 3.0, 0.0]),)
+)
+effective_sample_size.case("five equal weights of 0.2", lambda: (torch.full((5,), 0.2),))
+effective_sample_size.case("weights that are all 0", lambda: (torch.zeros(3),))
 
 
 @effective_sample_size.inputs
@@ -458,16 +436,6 @@ a gradient flows through the baseline
     - baseline.detach()
     + baseline
 
-a gradient flows through the returns
-    The value is right. But returns are measurements: `returns.detach()`.
-    - returns.detach()
-    + returns
-
-no gradient is left
-    `logprobs` is what is learned through: do not detach it.
-    - better * logprobs
-    + better * logprobs.detach()
-
 it is divided by the sum of the weights
     That is the weighted average, whose steps do not shrink when all weights are small. This loss
     divides by N.
@@ -479,16 +447,6 @@ the sign is wrong
     baseline`: better than the baseline is positive.
     - return -(
     + return (
-
-it sums where it should average
-    Twice the rows would be twice the step: `.mean()`.
-    - .mean()
-    + .sum()
-
-it stops one step early: each row has a loss of its own
-    An optimizer needs a single number: average over the rows.
-    - .mean()
-    +
 
 probabilities stand where their logarithms should
     The slope of π is π times that of log π: frequent actions would count twice.
@@ -578,14 +536,14 @@ def _table(*episodes: tuple[list[float], list[float], list[float], str]) -> tupl
     return tuple(map(torch.tensor, columns))
 
 
-@vtrace.case("two steps, then terminated; weights 2 and 0.5; gamma 0.5, both clips 1")
-def _():
-    return *_table(([1.0, 2.0], [4.0, 8.0, 16.0], [2.0, 0.5], "terminated")), 0.5, 1.0, 1.0
-
-
-@vtrace.case("two steps, then cut; weights 3 and 3; gamma 0.5, ρ̄ = 2, c̄ = 1")
-def _():
-    return *_table(([1.0, 2.0], [4.0, 8.0, 16.0], [3.0, 3.0], "cut")), 0.5, 2.0, 1.0
+vtrace.case(
+    "two steps, then terminated; weights 2 and 0.5; gamma 0.5, both clips 1",
+    lambda: (*_table(([1.0, 2.0], [4.0, 8.0, 16.0], [2.0, 0.5], "terminated")), 0.5, 1.0, 1.0),
+)
+vtrace.case(
+    "two steps, then cut; weights 3 and 3; gamma 0.5, ρ̄ = 2, c̄ = 1",
+    lambda: (*_table(([1.0, 2.0], [4.0, 8.0, 16.0], [3.0, 3.0], "cut")), 0.5, 2.0, 1.0),
+)
 
 
 @vtrace.case("an episode that was cut before one that terminated; gamma 0.9, ρ̄ = 1.5, c̄ = 0.5")
@@ -796,19 +754,15 @@ def _episodes(*episodes: list[tuple[float, float]]) -> tuple[Tensor, ...]:
     return behaviour + ratios.log(), behaviour, rewards, end
 
 
-@per_decision_return.case("one episode with ratios 2, 0.5, 3 and rewards 1, 10, 100; gamma 1")
-def _():
-    return *_episodes([(2.0, 1.0), (0.5, 10.0), (3.0, 100.0)]), 1.0
-
-
-@per_decision_return.case("two episodes, gamma 0.5")
-def _():
-    return *_episodes([(2.0, 1.0), (0.5, 4.0), (3.0, 8.0)], [(0.2, 5.0), (1.5, 2.0)]), 0.5
-
-
-@per_decision_return.case("a single step")
-def _():
-    return *_episodes([(1.8, 1.0)]), 0.9
+per_decision_return.case(
+    "one episode with ratios 2, 0.5, 3 and rewards 1, 10, 100; gamma 1",
+    lambda: (*_episodes([(2.0, 1.0), (0.5, 10.0), (3.0, 100.0)]), 1.0),
+)
+per_decision_return.case(
+    "two episodes, gamma 0.5",
+    lambda: (*_episodes([(2.0, 1.0), (0.5, 4.0), (3.0, 8.0)], [(0.2, 5.0), (1.5, 2.0)]), 0.5),
+)
+per_decision_return.case("a single step", lambda: (*_episodes([(1.8, 1.0)]), 0.9))
 
 
 @per_decision_return.inputs

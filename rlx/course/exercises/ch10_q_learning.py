@@ -122,14 +122,11 @@ epsilon_greedy = Exercise(
 epsilon_greedy.arguments = ["q", "epsilon"]
 
 
-@epsilon_greedy.case(f"two states and three actions, ε = 0.3, {CALLS} times {EACH} rows of each")
-def _():
-    return torch.tensor([[1.0, 3.0, 2.0], [0.5, -1.0, -2.0]]), 0.3
-
-
-@epsilon_greedy.case("ε = 0: nothing but the best")
-def _():
-    return torch.tensor([[-3.0, -1.0]]), 0.0
+epsilon_greedy.case(
+    f"two states and three actions, ε = 0.3, {CALLS} times {EACH} rows of each",
+    lambda: (torch.tensor([[1.0, 3.0, 2.0], [0.5, -1.0, -2.0]]), 0.3),
+)
+epsilon_greedy.case("ε = 0: nothing but the best", lambda: (torch.tensor([[-3.0, -1.0]]), 0.0))
 
 
 @epsilon_greedy.case("three states with an ε each: 0, 0.5 and 1")
@@ -387,9 +384,9 @@ def _():
     return online, torch.tensor([[3.0, 4.0], [-3.0, -5.0]], requires_grad=True)
 
 
-@double_q_value.case("one state")
-def _():
-    return torch.tensor([[-1.0, -2.0, -4.0]]), torch.tensor([[-7.0, -3.0, -5.0]])
+double_q_value.case(
+    "one state", lambda: (torch.tensor([[-1.0, -2.0, -4.0]]), torch.tensor([[-7.0, -3.0, -5.0]]))
+)
 
 
 @double_q_value.inputs
@@ -553,19 +550,17 @@ def _ring(lengths: list[int], capacity: int) -> tuple[Tensor, int]:
     return end, min(row, capacity)
 
 
-@replay_indices.case("two episodes of 5 and 3 rows in a ring of 10, windows of 3")
-def _():
-    return torch.tensor([3, 0, 4, 8, 5, 2]), *_ring([5, 3], 10), 3
-
-
-@replay_indices.case("a full ring of 8: the newest episode goes on in row 0, windows of 4")
-def _():
-    return torch.tensor([6, 7, 1, 3, 6]), *_ring([6, 4], 8), 4
-
-
-@replay_indices.case("transitions: windows of 2")
-def _():
-    return torch.tensor([0, 5, 2, 6, 1]), *_ring([3, 4], 8), 2
+replay_indices.case(
+    "two episodes of 5 and 3 rows in a ring of 10, windows of 3",
+    lambda: (torch.tensor([3, 0, 4, 8, 5, 2]), *_ring([5, 3], 10), 3),
+)
+replay_indices.case(
+    "a full ring of 8: the newest episode goes on in row 0, windows of 4",
+    lambda: (torch.tensor([6, 7, 1, 3, 6]), *_ring([6, 4], 8), 4),
+)
+replay_indices.case(
+    "transitions: windows of 2", lambda: (torch.tensor([0, 5, 2, 6, 1]), *_ring([3, 4], 8), 2)
+)
 
 
 @replay_indices.inputs
@@ -765,25 +760,10 @@ a gradient flows into the returns
     - returns.detach()
     + returns
 
-no gradient is left
-    The values are what is learned: only the returns are detached.
-    - error = values - returns.detach()
-    + error = (values - returns).detach()
-
 the two cases are exchanged
     The parabola is for small errors, the line for large ones.
     - size < delta
     + size > delta
-
-it sums where it should average
-    A batch of twice the size would take twice the step: `.mean()`.
-    - .mean()
-    + .sum()
-
-each row has a loss of its own
-    An optimizer needs a single number: average over the rows.
-    - .mean()
-    +
 
 delta is always 1
     `delta` says where the parabola stops. Rewards in hundreds need another one than rewards of 1.
@@ -830,19 +810,17 @@ priorities = Exercise(
 )
 
 
-@priorities.case("errors of 0.29, -0.99 and 3.99, alpha 1, beta 1")
-def _():
-    return torch.tensor([0.29, -0.99, 3.99]), 1.0, 1.0
-
-
-@priorities.case("an error of 0 among others, alpha 0.5, beta 0.4")
-def _():
-    return torch.tensor([2.0, 0.0, -5.0, 0.5]), 0.5, 0.4
-
-
-@priorities.case("alpha 0, with which all rows are alike")
-def _():
-    return torch.tensor([1.0, -2.0]), 0.0, 0.7
+priorities.case(
+    "errors of 0.29, -0.99 and 3.99, alpha 1, beta 1",
+    lambda: (torch.tensor([0.29, -0.99, 3.99]), 1.0, 1.0),
+)
+priorities.case(
+    "an error of 0 among others, alpha 0.5, beta 0.4",
+    lambda: (torch.tensor([2.0, 0.0, -5.0, 0.5]), 0.5, 0.4),
+)
+priorities.case(
+    "alpha 0, with which all rows are alike", lambda: (torch.tensor([1.0, -2.0]), 0.0, 0.7)
+)
 
 
 @priorities.inputs

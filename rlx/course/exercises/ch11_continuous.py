@@ -217,9 +217,10 @@ temperature_loss = Exercise(
 )
 
 
-@temperature_loss.case("more entropy than is wanted")
-def _():
-    return torch.tensor(-1.5, requires_grad=True), torch.tensor([-2.0, 1.0, 0.4]), 2
+temperature_loss.case(
+    "more entropy than is wanted",
+    lambda: (torch.tensor(-1.5, requires_grad=True), torch.tensor([-2.0, 1.0, 0.4]), 2),
+)
 
 
 @temperature_loss.case("less entropy than is wanted, and log-probabilities that ask for a gradient")
@@ -228,9 +229,10 @@ def _():
     return torch.tensor(0.5, requires_grad=True), logprobs, 1
 
 
-@temperature_loss.case("a single row, and a log α of 0")
-def _():
-    return torch.tensor(0.0, requires_grad=True), torch.tensor([-0.7]), 3
+temperature_loss.case(
+    "a single row, and a log α of 0",
+    lambda: (torch.tensor(0.0, requires_grad=True), torch.tensor([-0.7]), 3),
+)
 
 
 @temperature_loss.inputs
@@ -287,21 +289,6 @@ a gradient flows through log π
     too far takes long to come back. Here `log_alpha` itself stands in front.
     - (log_alpha * (
     + (log_alpha.exp() * (
-
-log α has no gradient
-    It is what this loss is there to move: do not detach it.
-    - log_alpha * (
-    + log_alpha.detach() * (
-
-it sums where it should average
-    A batch of twice the size would take twice the step: `.mean()`.
-    - .mean()
-    + .sum()
-
-it stops one step early: each row has a loss of its own
-    An optimizer needs a single number: average over the rows.
-    - .mean()
-    +
 """)
 
 
@@ -349,9 +336,10 @@ squashed_log_prob = Exercise(
 )
 
 
-@squashed_log_prob.case("one force in the middle, with a scale of 1")
-def _():
-    return torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1)
+squashed_log_prob.case(
+    "one force in the middle, with a scale of 1",
+    lambda: (torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1)),
+)
 
 
 @squashed_log_prob.case("two rows of two numbers, with scales 2 and 0.25")
@@ -783,9 +771,10 @@ ou_noise = Exercise(
 )
 
 
-@ou_noise.case("a single push, and how it fades")
-def _():
-    return torch.tensor([[1.0], [0.0], [0.0], [0.0]]), 0.25, 2.0
+ou_noise.case(
+    "a single push, and how it fades",
+    lambda: (torch.tensor([[1.0], [0.0], [0.0], [0.0]]), 0.25, 2.0),
+)
 
 
 @ou_noise.case("two numbers, five steps")
@@ -794,9 +783,7 @@ def _():
     return normals, 0.15, 0.2
 
 
-@ou_noise.case("one step")
-def _():
-    return torch.tensor([[0.8, -0.6]]), 0.3, 0.5
+ou_noise.case("one step", lambda: (torch.tensor([[0.8, -0.6]]), 0.3, 0.5))
 
 
 @ou_noise.inputs

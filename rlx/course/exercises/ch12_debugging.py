@@ -73,19 +73,15 @@ _SIGNS = {
 }
 
 
-@diagnose.case("the probe 'action' passed, the probe 'both' failed")
-def _():
-    return {"action": True, "both": False}, {k: list(v) for k, v in _SIGNS.items()}
-
-
-@diagnose.case("the probe 'truncation' failed")
-def _():
-    return {"truncation": False}, {k: list(v) for k, v in _SIGNS.items()}
-
-
-@diagnose.case("no probe opened yet")
-def _():
-    return {}, {k: list(v) for k, v in _SIGNS.items()}
+diagnose.case(
+    "the probe 'action' passed, the probe 'both' failed",
+    lambda: ({"action": True, "both": False}, {k: list(v) for k, v in _SIGNS.items()}),
+)
+diagnose.case(
+    "the probe 'truncation' failed",
+    lambda: ({"truncation": False}, {k: list(v) for k, v in _SIGNS.items()}),
+)
+diagnose.case("no probe opened yet", lambda: ({}, {k: list(v) for k, v in _SIGNS.items()}))
 
 
 def _rows(draw, shut: int = 1) -> tuple[dict[str, bool], dict[str, list[str]]]:
@@ -263,19 +259,17 @@ interquartile_mean = Exercise(
 )
 
 
-@interquartile_mean.case("eight runs, of which one failed and one was lucky")
-def _():
-    return (np.array([480.0, 150.0, 470.0, 500.0, 460.0, 476.0, 490.0, 465.0]),)
-
-
-@interquartile_mean.case("five seeds of two methods")
-def _():
-    return (np.array([[9.0, 0.0], [1.0, 5.0], [2.0, 6.0], [3.0, 100.0], [7.0, 10.0]]),)
-
-
-@interquartile_mean.case("three seeds, of which a quarter is none")
-def _():
-    return (np.array([3.0, 1.0, 8.0]),)
+interquartile_mean.case(
+    "eight runs, of which one failed and one was lucky",
+    lambda: (np.array([480.0, 150.0, 470.0, 500.0, 460.0, 476.0, 490.0, 465.0]),),
+)
+interquartile_mean.case(
+    "five seeds of two methods",
+    lambda: (np.array([[9.0, 0.0], [1.0, 5.0], [2.0, 6.0], [3.0, 100.0], [7.0, 10.0]]),),
+)
+interquartile_mean.case(
+    "three seeds, of which a quarter is none", lambda: (np.array([3.0, 1.0, 8.0]),)
+)
 
 
 @interquartile_mean.inputs
@@ -406,19 +400,9 @@ wilson = Exercise(
 )
 
 
-@wilson.case("9 of 10")
-def _():
-    return 9, 10, 1.96
-
-
-@wilson.case("3 of 3")
-def _():
-    return 3, 3, 1.96
-
-
-@wilson.case("no trial at all")
-def _():
-    return 0, 0, 1.96
+wilson.case("9 of 10", lambda: (9, 10, 1.96))
+wilson.case("3 of 3", lambda: (3, 3, 1.96))
+wilson.case("no trial at all", lambda: (0, 0, 1.96))
 
 
 @wilson.inputs

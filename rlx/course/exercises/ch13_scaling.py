@@ -76,19 +76,9 @@ spawn_seeds = Exercise(
 )
 
 
-@spawn_seeds.case("three environments of an agent with seed 0")
-def _():
-    return 0, 3, ()
-
-
-@spawn_seeds.case("three environments of an agent with seed 1")
-def _():
-    return 1, 3, ()
-
-
-@spawn_seeds.case("worker number 2, which was replaced once")
-def _():
-    return 7, 2, (2, 1)
+spawn_seeds.case("three environments of an agent with seed 0", lambda: (0, 3, ()))
+spawn_seeds.case("three environments of an agent with seed 1", lambda: (1, 3, ()))
+spawn_seeds.case("worker number 2, which was replaced once", lambda: (7, 2, (2, 1)))
 
 
 @spawn_seeds.inputs
@@ -231,19 +221,15 @@ def _played(ended: list, ghost: list) -> tuple:
     return seen[0], (seen[1:], over), np.array(ghost, dtype=bool)
 
 
-@valid_rows.case("two environments, four steps; the first one ends at its second step")
-def _():
-    return _played([[0, 0], [1, 0], [0, 0], [0, 0]], [False, False])
-
-
-@valid_rows.case("two environments; the second ended just before, the first ends at the last row")
-def _():
-    return _played([[0, 0], [0, 0], [1, 0]], [False, True])
-
-
-@valid_rows.case("one environment that does not end")
-def _():
-    return _played([[0], [0]], [False])
+valid_rows.case(
+    "two environments, four steps; the first one ends at its second step",
+    lambda: _played([[0, 0], [1, 0], [0, 0], [0, 0]], [False, False]),
+)
+valid_rows.case(
+    "two environments; the second ended just before, the first ends at the last row",
+    lambda: _played([[0, 0], [0, 0], [1, 0]], [False, True]),
+)
+valid_rows.case("one environment that does not end", lambda: _played([[0], [0]], [False]))
 
 
 @valid_rows.inputs
@@ -383,9 +369,7 @@ def _():
     return [[one] for one in shards], [2, 1, 5]
 
 
-@average_gradients.case("a single shard")
-def _():
-    return [[torch.tensor([2.0, -1.0])]], [6]
+average_gradients.case("a single shard", lambda: ([[torch.tensor([2.0, -1.0])]], [6]))
 
 
 @average_gradients.inputs
@@ -551,9 +535,7 @@ def _():
              ("update", 0), ("update", 0), ("take", 1)],)  # fmt: skip
 
 
-@staleness.case("taken at once")
-def _():
-    return ([("update", 0), ("send", 1), ("take", 1)],)
+staleness.case("taken at once", lambda: ([("update", 0), ("send", 1), ("take", 1)],))
 
 
 @staleness.inputs
@@ -666,19 +648,18 @@ serial_share = Exercise(
 )
 
 
-@serial_share.case("2 seconds that stay, 6 that are shared")
-def _():
-    return np.array([1, 2, 3]), np.array([8.0, 5.0, 4.0])
-
-
-@serial_share.case("measured seconds, not quite on a line")
-def _():
-    return np.array([1, 2, 4, 8]), np.array([10.0, 5.5, 4.0, 2.5])
-
-
-@serial_share.case("workers that are not in order, and never one alone")
-def _():
-    return np.array([8, 2, 4]), np.array([3.0, 6.0, 4.5])
+serial_share.case(
+    "2 seconds that stay, 6 that are shared",
+    lambda: (np.array([1, 2, 3]), np.array([8.0, 5.0, 4.0])),
+)
+serial_share.case(
+    "measured seconds, not quite on a line",
+    lambda: (np.array([1, 2, 4, 8]), np.array([10.0, 5.5, 4.0, 2.5])),
+)
+serial_share.case(
+    "workers that are not in order, and never one alone",
+    lambda: (np.array([8, 2, 4]), np.array([3.0, 6.0, 4.5])),
+)
 
 
 @serial_share.inputs
