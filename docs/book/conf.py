@@ -5,6 +5,8 @@ import re
 import sys
 from pathlib import Path
 
+from docutils.nodes import Text, math_block
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -56,7 +58,18 @@ def executed(app, docname, source):
         app.env.note_dependency(str(copy))
 
 
+def numbered(app, doctree):
+    """A formula of several lines keeps its number: Sphinx would put it into an environment in which
+    MathJax allows none."""
+    for formula in doctree.findall(math_block):
+        if r"\\" in formula.astext():
+            whole = f"\\begin{{equation*}}\n{formula.astext()}\n\\end{{equation*}}"
+            formula.children = [Text(whole)]
+            formula["no-wrap"] = True
+
+
 def setup(app):
+    app.connect("doctree-read", numbered)
     app.connect("source-read", executed)
     app.connect("html-page-context", pages)
     app.connect("autodoc-process-docstring", plain)

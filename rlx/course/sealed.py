@@ -181,15 +181,18 @@ class Matrix:
     def below(self) -> dict[str, str]:
         """The line of what was clicked last, and the table, for a page without buttons."""
         fits = faults.suspects(self.sealed.opened)
-        head = "".join(f"<th>{probe}</th>" for probe in ("", *KINDS))
+        narrow = 'style="padding: 4px; font-size: 90%"'
+        head = "".join(f"<th {narrow}>{_shy(probe)}</th>" for probe in ("", *KINDS))
         agent = "".join(
-            f"<td>{self.word(probe) if probe in self.sealed.opened else '?'}</td>"
+            f"<td {narrow}>{self.word(probe) if probe in self.sealed.opened else '?'}</td>"
             for probe in KINDS
         )
         rows = f'<tr><th style="text-align: left">the sealed agent</th>{agent}</tr>'
         for name, fails in self.signs.items():
             pale = "" if name in fits else ' style="opacity: 0.35"'
-            cells = "".join(f"<td>{'✗' if probe in fails else '·'}</td>" for probe in KINDS)
+            cells = "".join(
+                f"<td {narrow}>{'✗' if probe in fails else '·'}</td>" for probe in KINDS
+            )
             rows += f'<tr{pale}><td style="text-align: left">{html.escape(name)}</td>{cells}</tr>'
         text = (
             f'<p style="margin: 4px 0">{code(self.line)}</p><table class="rlx-asleep" '

@@ -86,11 +86,15 @@ def test_chapters_are_whole_pages(browser, address, screenshots, scheme, width):
             body.locator("mjx-container:visible").first
         ).to_be_visible()  # a formula has been set
         assert not re.search(r"VBox\(|model not found|\\tag\{", body.inner_text())
+        expect(body.locator("mjx-merror")).to_have_count(0)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         ground = "e => getComputedStyle(e).filter"
         for picture in body.locator("img.rlx-plot").all()[:2]:
             assert ("invert" in picture.evaluate(ground)) == (scheme == "dark")
         page.screenshot(path=screenshots / f"book_{scheme}_{width}_{name}.png")
+    page.goto(f"{address}/docs/cheatsheet.html")
+    expect(page.locator("mjx-container:visible").first).to_be_visible()
+    expect(page.locator("mjx-merror")).to_have_count(0)
     assert not wrong, wrong[:5]
     context.close()
 

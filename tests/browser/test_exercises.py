@@ -53,6 +53,37 @@ def test_a_mistake_is_named_and_a_right_answer_turns_green(open_notebook, screen
     assert notebook.errors() == []
 
 
+def test_a_solution_is_folded_below_a_right_answer_and_below_the_last_hint(
+    open_notebook, screenshots
+):
+    notebook = open_notebook("exercises/02_rollout/02_rollout.ipynb")
+    answer = notebook.cell("def discounted_returns(")
+    check = notebook.cell("check(discounted_returns)")
+    fold = check.locator("details")
+    notebook.run(notebook.panel.locator(".jp-CodeCell").first)  # the imports
+    notebook.write(answer, RIGHT.strip())
+    notebook.run(answer)
+    notebook.run(check)
+    expect(fold.locator("pre").first).to_be_hidden()
+    fold.locator("summary").click()
+    expect(fold.locator("pre")).to_have_count(2)  # the learner's, and another
+    expect(fold.locator("pre").first).to_be_visible()
+
+    fold = answer.locator("details")
+    notebook.write(answer, 'for _ in range(3): hint("append")')
+    notebook.run(answer)
+    expect(answer.locator(".rlx-card")).to_have_count(3)
+    expect(answer).to_contain_text("again if you give up: it shows a solution.")
+    expect(fold).to_have_count(0)
+    notebook.write(answer, 'hint("append")')
+    notebook.run(answer)
+    expect(fold.locator("pre")).to_be_hidden()
+    fold.locator("summary", has_text="A solution").click()
+    expect(fold.locator("pre")).to_contain_text("def append(")
+    answer.screenshot(path=screenshots / "given_up.png")
+    assert notebook.errors() == []
+
+
 def test_a_slider_of_chapter_01_changes_its_picture(open_notebook, screenshots):
     notebook = open_notebook("notebooks/01_loop.ipynb")
     notebook.run_all()
