@@ -170,9 +170,21 @@ def an_endless_cell(student):
     student.append("reward_to_go", "while True:\n    pass")
 
 
-@both(9, 8, "did not stop", "Python was started again")
+@both(9, 8, "seconds are over")
 def an_endless_cell_that_awaits(student):
     student.before(student.some, "import asyncio\nawait asyncio.sleep(0)\nwhile True:\n    pass")
+
+
+@both(9, 8, "did not stop", "Python was started again")
+def an_endless_cell_that_catches_all(student):
+    student.before(student.some, """
+        while True:
+            try:
+                while True:
+                    pass
+            except BaseException:
+                pass
+    """)  # fmt: skip
 
 
 @both(9, 8, "it prints without end", "the rest is left out")

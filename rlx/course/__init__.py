@@ -1,5 +1,6 @@
 """What the notebooks use and the library never imports: checks, live curves, players, pictures."""
 
+from rlx.course import interrupt
 from rlx.course.chapters import CourseMap
 from rlx.course.checking import NotYet, check, hint
 from rlx.course.duel import Duel
@@ -35,3 +36,5 @@ __all__ = [
     "swap",
     "watch",
 ]
+
+interrupt.install()
