@@ -242,6 +242,18 @@ def test_no_gamma_and_no_mean_where_there_is_none():
     assert "average" not in str(card)
 
 
+def test_a_part_has_its_name_when_its_type_is_wrong():
+    def sums(env, act, horizon):
+        states, actions, rewards, terminated = plain.run_episode(env, act, horizon)
+        return states, actions, sum(rewards) + 1, terminated
+
+    def forgets(episodes):
+        return load()["vectorize"].reference(episodes)[0][:1], None
+
+    assert examine(load()["run_episode"], sums).title == "rewards is a number, not a list"
+    assert examine(load()["vectorize"], forgets).title == "recurrent states is None"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("exercise", load().values(), ids=lambda exercise: exercise.name)
 def test_what_the_harness_does_is_not_seen(exercise):

@@ -42,8 +42,17 @@ def _type(trial: Trial) -> Said:
                 f"Return {len(a)}, separated by commas, in the order that the docstring gives.",
             )
         if wrong := wrong_type(a, b):
-            return _about_type(*wrong, tracked=_tracked(a))
+            name, *parts = wrong
+            return _about_type(_named(name, want, a), *parts, tracked=_tracked(a))
     return None
+
+
+def _named(name: str, want: Observed, raw: Any) -> str:
+    """Of "[1]", a part of a tuple, the name that the exercise gives it."""
+    if isinstance(want.value, dict) and isinstance(raw, tuple) and re.fullmatch(r"\[\d+\]", name):
+        part = raw[int(name[1:-1])]
+        return next((key for key, value in want.value.items() if value is part), name)
+    return name
 
 
 def _count(values: Any) -> str:
@@ -55,7 +64,7 @@ def _tracked(value: Any) -> bool:
 
 
 def _about_type(name: str, want: Any, got: Any, tracked: bool) -> tuple[str, str]:
-    what = (name if " " in name else f"part {name}") if name else "the result"
+    what = called(name) if name else "the result"
     if got is None:
         if name:
             return f"{what} is None", f"Expected is {_article(want)}."
@@ -197,8 +206,8 @@ MEANINGS = [
      "after the last?"),
     (r"local variable '\w+' (where it is not|referenced before)|cannot access free variable",
      "a variable is used before it has a value",
-     "A function that assigns to a name makes it its own. `nonlocal` in its first line says that "
-     "the name of the function around it is meant."),
+     "A loop may not run even once, an `if` may not be true: give it a value before. If it belongs "
+     "to the function around this one, `nonlocal` in the first line says so."),
     (r"unsupported operand type.*NoneType|'NoneType' object|not supported between .*NoneType"
      r"|must be \w+, not NoneType|found NoneType|got NoneType",
      "it computes with None",
