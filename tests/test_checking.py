@@ -431,6 +431,23 @@ def test_truth_values_are_shown_as_such():
     assert short([[True], [False]]) == "[[True], [False]]"
 
 
+def test_a_tuple_is_shown_as_one():
+    assert short((2, 1)) == "(2, 1)"
+    assert short((0.5,)) == "(0.5,)"
+
+
+def test_a_tensor_in_a_list_is_to_be_cloned():
+    def in_place(gradients, rows):
+        for parts, n in zip(gradients, rows):
+            for part in parts:
+                part *= n / sum(rows)
+        return [sum(parts) for parts in zip(*gradients)]
+
+    card = examine(load()["average_gradients"], in_place)
+    assert card.title == "it changes its input gradients[0][0]"
+    assert "`gradients[0][0].clone()`" in card.sentences[0]
+
+
 def test_numbers_above_a_thousand_are_not_taken_for_whole_ones():
     assert short([1000, 1000.49, -2345.67]) == "[1000, 1000.5, -2345.7]"
     assert short([999.5, 2.5e6 + 0.5]) == "[999.5, 2.5e+06]"

@@ -121,7 +121,8 @@ def _in_place(trial: Trial) -> Said:
     for name in trial.found.modified:
         if name not in trial.expected.modified:
             root = re.split(r"[.\[]", name)[0]
-            value = trial.found.inputs.get(name, trial.found.inputs.get(root))
+            named = dict(leaves(trial.found.inputs))  # a tensor in a list has a name of its own
+            value = named.get(name, trial.found.inputs.get(root))
             if isinstance(value, Tensor):
                 copy = f"on a copy, `{name}.clone()`"
             elif isinstance(value, np.ndarray):
@@ -393,8 +394,9 @@ def _not_a_number(trial: Trial) -> Said:
             what = "NaN" if np.isnan(y).any() else "infinite"
             return (
                 f"there are {what} numbers in the result",
-                "A division by zero, the logarithm of zero, the deviation of a single number, or "
-                "0 times infinity makes them; or a power too large to be written down.",
+                "A division by zero, the logarithm of zero, the mean of no numbers, the deviation "
+                "of a single one, or 0 times infinity makes them; or a power too large to be written "
+                "down.",
             )
     return None
 

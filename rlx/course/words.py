@@ -37,6 +37,8 @@ def short(value: Any, most: int = 16) -> str:
         return f"{_kind(value)} of shape {tuple(array.shape)}{same}"
     if truths(value):
         return str(array.astype(bool).tolist())
+    if isinstance(value, tuple):
+        return f"({digits(array.tolist())[1:-1]}{',' * (len(value) == 1)})"
     return digits(array.tolist())
 
 

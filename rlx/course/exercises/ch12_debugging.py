@@ -320,7 +320,7 @@ only the lowest are cut off
     + cut :
 
 only the highest are cut off
-    That blames: what failed by bad luck stays in. Cut at both ends.
+    That is unfair: what failed by bad luck stays in. Cut at both ends.
     - cut : len(values) - cut
     + : len(values) - cut
 
