@@ -196,9 +196,9 @@ def test_gamma_and_gae_lambda(command, monkeypatch):
     seen = []
     for name in ("gae", "discounted_returns", "vtrace"):
 
-        def spy(original, *args):
+        def spy(original, *args, **clips):
             seen.append(args)
-            return original(*args)
+            return original(*args, **clips)
 
         monkeypatch.setattr(rlx.functional, name, partial(spy, getattr(rlx.functional, name)))
     takes_lambda = ("a2c", "ppo", "offpac", "impala")

@@ -205,7 +205,7 @@ def bootstrap_never(values, end, terminated):
 
 def without_discount(name):
     at = {"gae": 4, "vtrace": 5, "discounted_returns": 2, "td_target": 3}[name]
-    return {name: lambda *args: real[name](*args[:at], 1.0, *args[at + 1 :])}
+    return {name: lambda *args, **clips: real[name](*args[:at], 1.0, *args[at + 1 :], **clips)}
 
 
 def minus(name):
