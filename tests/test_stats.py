@@ -175,7 +175,7 @@ def test_a_table_of_methods():
     assert "reach" not in compare(methods)
 
 
-NOT_DRAWN = {"it is the deviation", "it is a bell curve's", "seeds are drawn without"}
+NOT_DRAWN = {"it is the deviation", "it is the interval of a normal", "seeds are drawn without"}
 DRAWING = {"": ch12._difference_interval} | {
     mistake.name: mistake.coding
     for mistake in ch12.difference_interval.mistakes

@@ -395,8 +395,8 @@ def _not_a_number(trial: Trial) -> Said:
             return (
                 f"there are {what} numbers in the result",
                 "A division by zero, the logarithm of zero, the mean of no numbers, the deviation "
-                "of a single one, or 0 times infinity makes them; or a power too large to be written "
-                "down.",
+                "of a single one, or 0 times infinity makes them; or a power too large to be "
+                "written down.",
             )
     return None
 
