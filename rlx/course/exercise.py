@@ -58,7 +58,8 @@ class Exercise:
     library has no use for it.
     `hints`: three, from a nudge to nearly the answer.
     `call(answer, *inputs)`: what an answer is asked to do with a case's inputs, and what is
-    compared: its result. By default `answer(*inputs)`. It may raise `Wrong`.
+    compared: its result. By default `answer(*inputs)`. It may raise `Wrong`. Cards call the inputs
+    as it calls them.
     `results`: names of the parts of a result that is a tuple, or a pair of them.
     `train()`: a training run of a second, in which the answer matters; returns the parameters.
     `fit` below makes most of one. It is called with seeded random numbers.
@@ -102,7 +103,10 @@ class Exercise:
         self.time_limit, self.count, self.optional = time_limit, count, optional
         self.cases: list[Case] = []
         self.mistakes: list[Mistake] = []
-        self.arguments = list(inspect.signature(reference).parameters)
+        # What a case's inputs are called: as `call` calls them, if it does something with them.
+        self.arguments = list(inspect.signature(call).parameters)[1:] if call else []
+        if not call or "inputs" in self.arguments:
+            self.arguments = list(inspect.signature(reference).parameters)
         self.generator: Callable[[Draw], tuple] | None = None
         self.library = self._library()
         EXERCISES[name] = self

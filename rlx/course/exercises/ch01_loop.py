@@ -785,7 +785,6 @@ make_act = Exercise(
         "`if observation[-2]: cue = int(observation[:-2].argmax())`, and then `return cue`.",
     ),
 )
-make_act.arguments = ["n", "delay", "cues"]
 
 
 make_act.case("three actions, a delay of 2, cues 1, 0, 2, 2", lambda: (3, 2, [1, 0, 2, 2]))

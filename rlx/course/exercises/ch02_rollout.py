@@ -63,7 +63,6 @@ append = Exercise(
         "terminated or truncated`, the same for the end row with `next_state.copy()`.",
     ),
 )
-append.arguments = ["observations", "rewards", "episodes"]  # of a case, not of one call
 
 
 def _episodes(*hows: tuple[int, str]) -> list[str]:

@@ -344,7 +344,7 @@ log_prob = Exercise(
     reference=_log_prob,
     target="rlx.distributions.ActionDistribution.log_prob",
     adapt=lambda answer: lambda self, *actions: answer(self.components, actions),
-    call=lambda answer, parameters, actions: answer(_built(parameters), actions),
+    call=lambda answer, components, actions: answer(_built(components), actions),
     train=_gear_and_force,
     also="`torch.distributions.Independent(Normal(mean, std), 1)` sums over the dimensions itself, "
     "so that every component's log-probabilities are (B,) from the start.",
@@ -356,7 +356,6 @@ log_prob = Exercise(
         "x.flatten(1).sum(1)`. Return the sum of these over the components.",
     ),
 )
-log_prob.arguments = ["components", "actions"]
 
 
 @log_prob.case("a gear of 2 and a force of one number, 3 rows")
@@ -501,7 +500,7 @@ entropy = Exercise(
     reference=_entropy,
     target="rlx.distributions.ActionDistribution.entropy",
     adapt=lambda answer: lambda self: answer(self.components),
-    call=lambda answer, parameters: answer(_built(parameters)),
+    call=lambda answer, components: answer(_built(components)),
     train=_gear_and_force,
     also="Where no formula is known, as for a squashed Gaussian, minus the log-probability of a "
     "sample has the entropy as its mean: SAC takes that.",
@@ -513,7 +512,6 @@ entropy = Exercise(
         "the components.",
     ),
 )
-entropy.arguments = ["components"]
 
 
 entropy.case(
@@ -628,11 +626,11 @@ entropy.harder(
 EACH = 2000  # draws for either of two states
 
 
-def _drawn(answer, parameters) -> dict:
+def _drawn(answer, components) -> dict:
     """What is to be seen in many draws, whichever random numbers they were made with."""
     many = [
         {k: x if x is True else x.repeat_interleave(EACH, 0) for k, x in given.items()}
-        for given in parameters
+        for given in components
     ]
     components, seen = _built(many), {}
     found, again = answer(components), answer(components)
@@ -725,7 +723,6 @@ sample = Exercise(
         "`tuple(component.sample() for component in components)`",
     ),
 )
-sample.arguments = ["components"]
 
 
 @sample.case(f"a gear of 3 and a force of two numbers, two states, {EACH} rows of each")
@@ -800,15 +797,11 @@ def _sample_with(components: list[Distribution], uniform: tuple[Tensor, ...]) ->
     return tuple(actions)
 
 
-def _with_luck(answer, parameters, uniform) -> tuple:
-    return answer(_built(parameters), uniform)
-
-
 sample_with = Exercise(
     "sample_with",
     chapter="03",
     reference=_sample_with,
-    call=_with_luck,
+    call=lambda answer, components, uniform: answer(_built(components), uniform),
     optional=True,
     also="`rsample()` does so with normal numbers, μ + σ ε. What is drawn is then a function of "
     "the parameters, with a slope.",

@@ -555,7 +555,6 @@ unroll = Exercise(
         "step(h, state)`, and at the end `torch.stack(entering)`.",
     ),
 )
-unroll.arguments = ["w_h", "w_x", "h0", "states", "start"]
 
 
 @unroll.case("one episode of 4 rows")
@@ -958,7 +957,6 @@ influence = Exercise(
         "torch.autograd.grad(score.sum(), states)`, `slope.norm(dim=1)`.",
     ),
 )
-influence.arguments = ["w_h", "w_x", "w_a", "memory", "states"]
 
 
 @influence.case("four rows, a policy with a memory")

@@ -639,7 +639,6 @@ minibatches = Exercise(
         "`torch.cat([rows[f] for f in …])` over its part of the order.",
     ),
 )
-minibatches.arguments = ["lengths", "k"]
 
 
 minibatches.case(

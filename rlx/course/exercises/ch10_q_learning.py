@@ -119,7 +119,6 @@ epsilon_greedy = Exercise(
         "`torch.where(torch.rand(n) < epsilon, torch.randint(actions, (n,)), q.argmax(dim=1))`",
     ),
 )
-epsilon_greedy.arguments = ["q", "epsilon"]
 
 
 epsilon_greedy.case(
