@@ -847,6 +847,12 @@ it begins with the first push as it is
     - torch.zeros_like(normals[0])
     + normals[0]
 
+every row is the same tensor
+    `x += …` changes the one `x` that the list holds many times. `x = x + …` makes a new one.
+    - x = x - theta * x + sigma * z
+    + x -= theta * x
+    +         x += sigma * z
+
 all numbers of an action have the same noise
     Each has pushes of its own.
     - sigma * z

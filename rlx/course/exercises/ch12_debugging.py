@@ -329,6 +329,11 @@ the quarter is rounded up
     - len(values) // 4
     + min(-(-len(values) // 4), (len(values) - 1) // 2)
 
+nothing is left of fewer than four seeds
+    Where `cut` is 0, `[cut:-cut]` is empty. Count from the front: `[cut : len(values) - cut]`.
+    - cut : len(values) - cut
+    + cut:-cut
+
 the outer quarters are moved to the border, not left out
     That is a winsorised mean: the border counts once for each value that lay beyond it.
     - ordered[cut : len(values) - cut].mean(axis=0)

@@ -126,6 +126,12 @@ numbers of 64 bits are cut off
     - generate_state(n)
     + generate_state(n, np.uint64) % 2**32
 
+each comes from a sequence of its own
+    `spawn(n)` makes n sequences, whose first numbers would do. But everybody has to come to the
+    same numbers: `sequence.generate_state(n)`.
+    - int(number) >> 1 for number in sequence.generate_state(n)
+    + int(one.generate_state(1)[0]) >> 1 for one in sequence.spawn(n)
+
 the highest bit is left out, not the lowest
     `% 2**31` keeps the lower 31 bits, and so would do. But everybody has to come to the same
     numbers: `>> 1`.
