@@ -342,7 +342,7 @@ OPTIONS = {
     REINFORCE: {},
     A2C: dict(gae_lambda=LAMBDA),
     PPO: dict(gae_lambda=LAMBDA, epochs=2, minibatches=4, chunk=3),
-    OffPAC: dict(batch_size=3),
+    OffPAC: dict(batch_size=3, clip_rho=1.0),
     IMPALA: dict(gae_lambda=LAMBDA),
 }
 

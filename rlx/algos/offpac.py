@@ -27,7 +27,9 @@ class OffPAC(VTrace):
     horizon: int | None = None
     rbsize: int = 100
     max_rbusage: int = 5
-    clip_rho: float = 1.0
+    # V-trace's own bound, 1, cuts off whatever π has come to prefer. With it, CartPole's return was
+    # below 10 in 7 seeds of 10 after 30 updates; with 2 it was above 60 in all.
+    clip_rho: float = 2.0
 
     def build(self) -> dict:
         self.behaviour = self.behaviour or self.policy
