@@ -723,3 +723,23 @@ def test_the_sandbox_has_the_packages_and_not_the_course(monkeypatch, tmp_path):
     assert str(users) in found
     assert os.path.dirname(os.path.dirname(nbformat.__file__)) in found
     assert not any(ROOT.is_relative_to(path) or Path(path) == ROOT for path in found)
+
+
+def test_last_years_solutions_are_graded_by_this_years_questions(tmp_path):
+    command = [sys.executable, "tools/make_exercises.py", "--seed", "7", "--solved"]
+    command += [tmp_path / "answers", tmp_path / "solutions", tmp_path / "exercises"]
+    shutil.copytree(ROOT / "solutions" / FIVE, tmp_path / "solutions" / FIVE)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
+    (tmp_path / "tools").symlink_to(ROOT / "tools")
+    for student, folder in (("this_year", "answers"), ("last_year", "solutions")):
+        target = tmp_path / "grading/submitted" / student / FIVE
+        target.parent.mkdir(parents=True)
+        shutil.copytree(tmp_path / folder / FIVE, target)
+    command = [sys.executable, "tools/grade.py", FIVE, "--course", tmp_path]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    with open(tmp_path / "grading/grades.csv", newline="") as file:
+        scores = {row["student_id"]: row["score"] for row in csv.DictReader(file)}
+    assert scores == {"this_year": "9.0", "last_year": "6.0"}
+    page = tmp_path / f"grading/feedback/last_year/{FIVE}/{FIVE}.html"
+    assert page.read_text().count("it answers another year") >= 2  # of a harder one, too

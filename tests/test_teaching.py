@@ -501,6 +501,7 @@ def test_an_exam_runs_an_answer_and_does_not_judge_it(tmp_path):
     names = {path.relative_to(tmp_path / "exam").as_posix() for path in tmp_path.rglob("*.*")}
     assert not any(name.startswith("notebooks/") for name in names)
     assert "rlx/course/checking.py" not in names
+    assert "Drawn(" not in (tmp_path / "exam/rlx/course/years.py").read_text()  # quotes answers
     (tmp_path / "exam/answers.py").write_text(
         f"import torch\nfrom rlx.course import check, hint, swap\n\n\n{WHOLE}\n\n\n"
         "check(reward_to_go)\nhint('reward_to_go')\n"
