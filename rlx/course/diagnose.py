@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from torch import Tensor
+
 from rlx.course.asif import as_if
 from rlx.course.card import Card
 from rlx.course.exercise import Exercise, Mistake
@@ -255,7 +257,10 @@ def _difference(name: str | None, want: Any, got: Any, place: tuple, said: str =
         if len(both) > 80:
             both = f"should have {len(want)} entries, yours has {len(got)}"
     elif x is not None and y is not None and x.ndim and y.ndim and x.shape != y.shape:
-        if len(both) > 80:
+        if len(both) > 80 and x.shape[1:] == y.shape[1:]:
+            rows = "rows" if isinstance(want, Tensor) else "entries"
+            both = f"should have {len(x)} {rows}, yours has {len(y)}"
+        elif len(both) > 80:
             both = f"should be of shape {x.shape}, yours is of shape {y.shape}"
     return f"{of}{' ' if of else ''}{both}."
 
