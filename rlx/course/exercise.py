@@ -133,6 +133,7 @@ class Exercise:
         patches: str,
         call: Callable | None = None,
         inputs: Callable[[Draw], tuple] | None = None,
+        also: str = "",
     ) -> Exercise:
         """An optional question about this exercise's cases, with mistakes as `patches`.
 
@@ -144,6 +145,7 @@ class Exercise:
             hints=hints,
             call=call or self.call,
             time_limit=self.time_limit,
+            also=also,
             optional=True,
         )
         question.cases, question.generator = self.cases, inputs or self.generator

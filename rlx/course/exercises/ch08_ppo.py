@@ -351,6 +351,8 @@ ppo_clip_loss.harder(
         - torch.maximum(gains, 3 * advantages)
         + gains
     """,
+    also="`gains.clamp(min=…)` takes a tensor as a bound, too: `3 * advantages` where they are "
+    "negative, minus infinity elsewhere.",
 )
 
 
@@ -502,6 +504,7 @@ approx_kl.harder(
         - torch.exp(log_ratio) * log_ratio - torch.expm1(log_ratio)
         + torch.expm1(log_ratio) - log_ratio
     """,
+    also="`torch.special.xlogy(ratio, ratio)` is r log r, and 0 where r is 0.",
 )
 
 

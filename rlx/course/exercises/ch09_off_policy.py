@@ -214,6 +214,8 @@ importance_weights.harder(
         - logprobs.detach() - behaviour_logprobs.detach()
         + behaviour_logprobs.detach() - logprobs.detach()
     """,
+    also="Without a clip, `torch.softmax(log_ratios, 0) * len(log_ratios)` is the same, and no "
+    "exponential is too large for it.",
 )
 
 

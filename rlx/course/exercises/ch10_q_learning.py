@@ -501,6 +501,8 @@ double_q_value.harder(
         - torch.minimum(q_online, q_target)
         + ((q_online + q_target) / 2)
     """,
+    also="TD3, in chapter 11, judges its policy's action in the same way: by the lower of two "
+    "critics.",
 )
 
 

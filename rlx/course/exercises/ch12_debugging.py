@@ -219,6 +219,8 @@ diagnose.harder(
         - best, fewest = None, len(fitting)
         + best, fewest = None, len(fitting) + 1
     """,
+    also="`min(probes, key=…)` returns the first of the best: in the order of the alphabet, if "
+    "`probes` is sorted.",
     inputs=lambda draw: _rows(draw, shut=4),
 )
 

@@ -493,6 +493,8 @@ average_gradients.harder(
         +     for n, g, one in zip(rows, shards, gradients)
         + )
     """,
+    also="`torch.nn.utils.clip_grad_norm_` does it to gradients in place. It adds 1e-6 to the "
+    "norm, so that it never divides by 0.",
 )
 
 

@@ -502,6 +502,8 @@ pool_weights.harder(
         - won + drawn / 2 + 0.5
         + won + 0.5
     """,
+    also="w (1 - w) is the variance of a game that is won or lost: largest where nobody knows "
+    "who wins.",
 )
 
 
