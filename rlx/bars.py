@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import html
 import io
+import uuid
+from collections.abc import Callable
 from typing import Any
 
 from tqdm.std import tqdm
@@ -13,31 +15,32 @@ from tqdm.std import tqdm
 def bar(**options: Any) -> tqdm:
     """A progress bar that fits where we are. `options` are tqdm's."""
     try:
-        notebook = hasattr(get_ipython(), "kernel")  # a name that IPython adds to Python's own
+        shell = get_ipython()  # a name that IPython adds to Python's own
     except NameError:
-        notebook = False
-    return (Page if notebook else tqdm)(**options)
+        return tqdm(**options)
+    return (
+        Page(shell.display_pub.publish, **options) if hasattr(shell, "kernel") else tqdm(**options)
+    )
 
 
 class Page(tqdm):
-    """A bar that a notebook displays, and then displays anew in the same place."""
+    """A bar that a notebook displays, and then displays anew in the same place.
 
-    def __init__(self, **options: Any) -> None:
-        self.place = None
+    `publish`: the `display_pub.publish` of IPython's shell."""
+
+    def __init__(self, publish: Callable, **options: Any) -> None:
+        self.publish, self.place = publish, {"display_id": uuid.uuid4().hex}
+        self.shown = False
         super().__init__(file=io.StringIO(), **options)  # nothing is printed
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        from IPython.display import display
-
         text = self.text()
         size = f'value="{self.n}" max="{self.total or self.n or 1}"'
         drawn = f'<progress aria-label="{html.escape(self.unit)}s done" {size}></progress>'
         line = f'<div class="rlx-bar">{drawn} {html.escape(text)}</div>'
-        shown = {"text/html": line, "text/plain": text}
-        if self.place is None:
-            self.place = display(shown, raw=True, display_id=True)
-        else:
-            self.place.update(shown, raw=True)
+        data = {"text/html": line, "text/plain": text}
+        self.publish(data=data, transient=self.place, update=self.shown)
+        self.shown = True
 
     def text(self) -> str:
         """Such as `3 of 10 seeds, 00:02, 00:05 to go`."""

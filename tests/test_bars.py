@@ -13,22 +13,24 @@ class Place:
     def __init__(self, shown):
         self.shown = [shown]
 
-    def update(self, shown, raw):
-        self.shown.append(shown)
-
 
 @pytest.fixture
 def page(monkeypatch):
     """What a notebook was told to display, each place by itself."""
-    places = []
+    places = {}
 
-    def display(shown, raw, display_id):
-        places.append(Place(shown))
-        return places[-1]
+    def publish(data, transient, update):
+        assert update == (transient["display_id"] in places)
+        if update:
+            places[transient["display_id"]].shown.append(data)
+        else:
+            places[transient["display_id"]] = Place(data)
 
-    monkeypatch.setattr("IPython.display.display", display)
-    kernel = type("Shell", (), {"kernel": None})()
-    monkeypatch.setattr(builtins, "get_ipython", lambda: kernel, raising=False)
+    class Shell:
+        kernel = None
+        display_pub = type("Publisher", (), {"publish": staticmethod(publish)})
+
+    monkeypatch.setattr(builtins, "get_ipython", Shell, raising=False)
     return places
 
 
@@ -44,7 +46,7 @@ def test_in_a_notebook_it_is_one_line_of_html(page, capsys):
         shown.update()
         shown.set_postfix_str("return <3>")
         shown.update(3)
-    (place,) = page
+    (place,) = page.values()
     texts = [one["text/plain"] for one in place.shown]
     assert texts[0] == "0 of 4 seeds, 00:00"
     assert re.fullmatch(r"1 of 4 seeds, 00:00, 00:00 to go", texts[1])
@@ -58,7 +60,7 @@ def test_in_a_notebook_it_is_one_line_of_html(page, capsys):
 def test_without_a_total_it_counts(page):
     with bar(unit="update", mininterval=0) as shown:
         shown.update()
-    assert page[0].shown[-1]["text/plain"] == "1 updates, 00:00"
+    assert next(iter(page.values())).shown[-1]["text/plain"] == "1 updates, 00:00"
 
 
 def test_it_can_be_switched_off(page):
@@ -66,11 +68,11 @@ def test_it_can_be_switched_off(page):
         shown.update()
         shown.set_postfix_str("return 3", refresh=False)
         shown.write("said all the same")
-    assert page == []
+    assert not page
 
 
 def test_training_shows_it(page):
     algorithm = rlx.tuned.make("rf", "CartPole-v1", "mlp", seed=0)
     rlx.train(algorithm, updates=2)
-    assert "2 of 2 updates" in page[0].shown[-1]["text/plain"]
-    assert "steps/s" in page[0].shown[-1]["text/plain"]
+    assert "2 of 2 updates" in next(iter(page.values())).shown[-1]["text/plain"]
+    assert "steps/s" in next(iter(page.values())).shown[-1]["text/plain"]

@@ -22,6 +22,8 @@ from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 
 import rlx
+from rlx import plain
+from rlx.columns import apply
 from rlx.course import (
     CourseMap,
     Knob,
@@ -51,6 +53,7 @@ from rlx.course.progress import (
     record,
     worked,
 )
+from rlx.play import loop
 from rlx.training import History
 
 # The modules: their names in the package are those of the functions.
@@ -93,17 +96,35 @@ def test_no_module_holds_on_to_what_a_learner_swaps():
                 assert other == owner or not held, f"{other} holds {name}"
 
 
-def test_a_memory_that_is_swapped_is_what_evaluate_goes_through():
+def test_how_memory_is_cleared_is_what_evaluate_goes_through(monkeypatch):
     agent = rlx.Agent(rlx.envs.make_vec("CartPole-v1", 4), seed=0)
     policy = NETWORKS.GRUPolicy(agent)
     rollout = agent(policy).segment(3) + agent(policy).segment(3)
     assert rollout[0].start.tolist() == [True] * 4 + [False] * 4
-    seen = []
-    with swap(forget=lambda h, fresh: seen.append(fresh) or 0 * h):
+
+    def forget_all(recur_state, fresh):
+        return apply(torch.zeros_like, recur_state)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "forget", forget_all)
         new = agent(policy).evaluate(rollout)
-    assert seen
     assert not torch.allclose(new.logprobs, rollout.logprobs, atol=1e-6)
     torch.testing.assert_close(agent(policy).evaluate(rollout).logprobs, rollout.logprobs)
+
+
+def test_a_memory_that_is_swapped_is_what_play_goes_through():
+    envs = [rlx.envs.make("CartPole-v1") for _ in range(4)]
+    policy, seen = NETWORKS.GRUPolicy(rlx.Agent(envs[0])), []
+
+    def memories():
+        rollout, _ = plain.play(envs, policy, plain.begin(envs, seeds=range(4)), 3)
+        steps = [row for row in rollout.rows if row.recur_state and not row.end]
+        return torch.cat([row.recur_state[0] for row in steps])
+
+    with swap(forget=lambda h, fresh: seen.append(fresh) or 0 * h):
+        assert not memories().any()
+    assert [fresh.tolist() for fresh in seen] == [[False] * 4] * 2  # the first step has no memory
+    assert memories().any()
 
 
 # ---------------------------------------------------------------------------- live
