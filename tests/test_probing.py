@@ -106,7 +106,7 @@ def test_the_matrix_keeps_count_of_guesses():
     )
     page = matrix.below()["text/html"]
     assert page.count("opacity") == 9
-    assert "<td>FAILED</td>" in page
+    assert ">FAILED</td>" in page
     matrix.try_fault("the discount", "delay")
     assert matrix.line.startswith("If the discount, on delay: FAILED, V 1.00, 1.00")
     matrix.try_fault(NOTHING, "constant")
