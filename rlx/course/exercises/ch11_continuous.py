@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from rlx.course.exercise import Exercise
+from rlx.networks import boxes
 
 
 def _trained(algorithm: str, updates: int = 4) -> Tensor:
@@ -560,7 +561,8 @@ def _in_td3(answer: Callable) -> Callable:
             q = self.agent(self.target_critic).evaluate(batch.fresh(), actions=(actions,)).others
             return q[0], q[-1]
 
-        low, high = self.bounds[0]
+        (box,) = boxes(self.agent.action_space)
+        low, high = actions.new_tensor(box.low), actions.new_tensor(box.high)
         rewards = batch.rewards.roll(1)
         return answer(
             rewards, batch.terminated, actions, critics, low, high, self.gamma
