@@ -12,15 +12,20 @@ from typing import Any
 from tqdm.std import tqdm
 
 
+def shell() -> Any | None:
+    """The IPython shell that we run in; None elsewhere. In a notebook it has a `kernel`."""
+    try:
+        return get_ipython()  # a name that IPython adds to Python's own
+    except NameError:
+        return None
+
+
 def bar(**options: Any) -> tqdm:
     """A progress bar that fits where we are. `options` are tqdm's."""
-    try:
-        shell = get_ipython()  # a name that IPython adds to Python's own
-    except NameError:
+    here = shell()
+    if not hasattr(here, "kernel"):
         return tqdm(**options)
-    return (
-        Page(shell.display_pub.publish, **options) if hasattr(shell, "kernel") else tqdm(**options)
-    )
+    return Page(here.display_pub.publish, **options)
 
 
 class Page(tqdm):

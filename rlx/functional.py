@@ -427,9 +427,10 @@ def normalize(x: Tensor, mask: Tensor | None = None, eps: float = 1e-8) -> Tenso
 
     Both (N,). The deviation is the population's: a single row gives 0, not NaN.
     """
-    _check(x=x)
-    kept = x
-    if mask is not None:
+    if mask is None:
+        _check(x=x)
+        kept = x
+    else:
         _check(x=x, mask=mask)
         kept = x[mask]
     if not len(kept):

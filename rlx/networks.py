@@ -63,15 +63,15 @@ class ActionHead(nn.Module):
         )
 
     def forward(self, features: Tensor) -> ActionDistribution:
-        components, boxes = [], itertools.count()
-        for part, layer in zip(self.parts, self.layers):
+        components, box = [], itertools.count()
+        for part, layer in zip(self.parts, self.layers, strict=True):
             parameters = layer(features)
             if isinstance(part, spaces.Discrete):
                 components.append(Categorical(logits=parameters))
             elif isinstance(part, spaces.MultiBinary):
                 components.append(Bernoulli(logits=parameters.view(-1, *part.shape)))
             else:
-                mean, std = parameters.view(-1, *part.shape), self.log_stds[next(boxes)].exp()
+                mean, std = parameters.view(-1, *part.shape), self.log_stds[next(box)].exp()
                 components.append(Normal(mean, std))
         return ActionDistribution(*components)
 

@@ -6,6 +6,8 @@ import html
 import re
 from dataclasses import dataclass, field
 
+from rlx.bars import shell
+
 # How a kind of card begins, so that colour is not all that tells them apart; and the ground of that
 # sign. White can be read on each (5 to 1), and each can be seen on white and on black (3 to 1).
 RED, GREEN, BLUE = "#B84400", "#007A56", "#0072B2"
@@ -97,9 +99,7 @@ class NotYet(AssertionError):
 
 def show(card: Card, raised: bool = False) -> None:
     """As HTML in a notebook, as plain text elsewhere, unless it is to be raised."""
-    try:
-        get_ipython()  # a name that IPython adds to Python's own
-    except NameError:
+    if shell() is None:
         if not raised:  # else the exception says it
             print(card)
         return

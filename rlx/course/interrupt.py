@@ -14,15 +14,14 @@ import threading
 import types
 from collections.abc import Callable
 
+from rlx.bars import shell
+
 
 def install() -> None:
     """In a notebook, from the next cell on. Nothing is done elsewhere."""
-    try:
-        shell = get_ipython()  # a name that IPython adds to Python's own
-    except NameError:
-        return
-    if hasattr(shell, "kernel"):
-        shell.events.register("pre_run_cell", lambda info: _before_cell(shell))
+    here = shell()
+    if hasattr(here, "kernel"):
+        here.events.register("pre_run_cell", lambda info: _before_cell(here))
 
 
 def _before_cell(shell) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from rlx.algos.base import Algorithm
+from rlx.bars import shell
 from rlx.course.picture import WIDGET, Picture, asleep, bright, svg_curve
 from rlx.course.progress import busy
 from rlx.course.watch import rendered
@@ -83,10 +84,7 @@ def _interruptible(function, *arguments):
 
 def in_notebook() -> bool:
     """Is there a kernel, which can send widgets?"""
-    try:
-        return hasattr(get_ipython(), "kernel")  # a name that IPython adds to Python's own
-    except NameError:
-        return False
+    return hasattr(shell(), "kernel")
 
 
 class View:

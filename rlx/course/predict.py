@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rlx.bars import shell
 from rlx.course.card import Card, code, show
 from rlx.course.picture import WIDGET, asleep
 from rlx.course.progress import judge, keep, kept
@@ -110,9 +111,7 @@ def predict(question: str, choices: Sequence[str]) -> Guess:
     `choices` are two answers or more, each a few words. The last answer to the same question is
     kept in the learner's folder, and marked. Outside of a notebook the question is printed."""
     guess = Guess(question, choices)
-    try:
-        get_ipython()  # a name that IPython adds to Python's own
-    except NameError:
+    if shell() is None:
         print(f"Predict: {question} ({' | '.join(guess.choices)})")
     else:
         guess._ipython_display_()
